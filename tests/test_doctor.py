@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from shapely import box
+from shapely import LineString, box
 
 from bocage.advice.causes import Evidence, causes_of
 from bocage.advice.doubt import doubt_of
@@ -18,15 +18,18 @@ from bocage.errors import RecipeError, SamplesError
 from bocage.jobs.doctor import doctor
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
+from bocage.legend import ClassSet, LandClass, Legend
 from bocage.models.patchwork import Model as Patchwork
 from bocage.progress import QUIET
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import read_recipe
 from bocage.run import has_results, judging, open_run
+from bocage.run.doctor import left_of
 from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Chips, Pixels, Split
-from bocage.samples.doubtful import overlaps_of
+from bocage.samples.doubtful import Outlines, overlaps_of, write_features
 from bocage.samples.inner import inner_pixels, some_pixels
+from bocage.samples.reference import Reference
 from bocage.training import Trainer
 from conftest import FOREST, Told
 
@@ -150,6 +153,29 @@ def test_duplicates_and_overlaps_are_found():
     assert not len(overlaps_of(points.assign(geometry=[None] * 3)))
 
 
+def test_the_features_of_a_polygon_overlap_together():
+    squares = {
+        98: [box(0, 0, 10, 10), box(100, 0, 102, 2)],  # its second feature is inside of 57
+        57: [box(90, -10, 110, 10)],
+        58: [box(200, 0, 210, 10), box(220, 0, 230, 10)],
+        59: [box(200, 0, 202, 10), box(201, 0, 203, 10)],  # features that overlap each other
+        60: [box(300, 0, 305, 10), box(305, 0, 310, 10)],
+        61: [box(300, 0, 304, 10), box(306, 0, 310, 10)],
+    }
+    rows = [(polygon, shape) for polygon, shapes in squares.items() for shape in shapes]
+    table = gpd.GeoDataFrame({"polygon": [p for p, _ in rows]}, geometry=[shape for _, shape in rows])
+    found = overlaps_of(table.assign(label=table.polygon.eq(57).astype(int)))
+    assert found.loc[98, ["other", "other_as"]].tolist() == pytest.approx([4 / 104, 57])
+    assert found.loc[57, "other"] == pytest.approx(4 / 400)
+    assert found.same.drop([57, 98]).to_dict() == pytest.approx({58: 30 / 200, 59: 1, 60: 0.8, 61: 1})
+    points = gpd.GeoDataFrame(
+        {"polygon": [1, 1, 1, 2, 3], "label": 0}, geometry=gpd.points_from_xy([0, 1, 2, 2, 2], [0, 1, 2, 2, 2])
+    )
+    assert overlaps_of(points).same.to_dict() == pytest.approx({1: 1 / 3, 2: 1, 3: 1})
+    lines = gpd.GeoDataFrame({"polygon": [1, 2], "label": 0}, geometry=[LineString([(0, 0), (1, 1)])] * 2)
+    assert not len(overlaps_of(lines))
+
+
 def test_causes_are_told_apart():
     probabilities, label, _ = predictions(count=60, swapped=0)
     label[:8] = (probabilities[:8].argmax(1) + 1) % 4
@@ -192,6 +218,43 @@ def test_a_class_keeps_a_sample_whatever_the_trust():
     assert len(Chips({}, label, label).trusted(np.arange(100), np.random.default_rng(0))) == 100
 
 
+def test_polygons_that_are_not_judged_have_a_cause(tmp_path):
+    legend = Legend(
+        (LandClass(1, "maize", parent="crops"), LandClass(2, "meadow")), (LandClass(3, "crops"),),
+        (ClassSet(("maize", "meadow")),),
+    )  # fmt: skip
+    set_of_classes = legend.index_of("maize or meadow")
+    shapes = [box(10 * k, 0, 10 * k + 10, 10) for k in range(4)]
+    shapes = [*shapes, shapes[0], box(1, 1, 9, 9), shapes[2], box(0, 90, 1, 91), None]
+    features = gpd.GeoDataFrame(
+        {"polygon": range(9), "label": [0, 1, legend.index_of(3), set_of_classes, 0, 1, legend.index_of(3), 1, 1]},
+        geometry=shapes, crs="EPSG:32740",
+    )  # fmt: skip
+    outlines = Outlines(features.assign(name=[*"abcdefghi"]), overlaps_of(features))
+    pixels = Pixels(*(np.zeros(4, int) for _ in range(3)), np.array([0, 1, 2, 3]))
+    found = left_of(outlines, np.array([0, 1]), pixels, legend)
+    assert [(one.name, one.label, one.cause, one.pixels, one.overlap, one.is_coarser) for one in found] == [
+        ("c", "crops", "duplicate", 1, "g", True),
+        ("d", "maize or meadow", "coarser", 1, "", True),
+        ("e", "maize", "overlap", 0, "f", False),  # a covers more of it, but has its class
+        ("f", "meadow", "overlap", 0, "a", False),
+        ("g", "crops", "duplicate", 0, "c", True),
+        ("h", "meadow", "no_pixel", 0, "", False),
+        ("i", "meadow", "no_pixel", 0, "", False),
+    ]
+    write_features(tmp_path / "f.gpkg", features, {"polygon": list(range(9)), "rank": list(range(9, 0, -1))})
+    table = gpd.read_file(tmp_path / "f.gpkg")
+    assert (len(table), table.polygon[0], table.geometry[0]) == (9, 8, None)
+
+
+def test_a_polygon_without_an_identifier_does_not_have_the_name_of_another(tmp_path):
+    legend, shapes = Legend((LandClass(1, "maize"),)), [box(10 * k, 0, 10 * k + 9, 9) for k in range(4)]
+    table = gpd.GeoDataFrame({"code": 1, "id": ["2", None, "3", None]}, geometry=shapes, crs="EPSG:32740")
+    table.to_file(tmp_path / "r.gpkg")
+    features = Outlines.of(Reference(tmp_path / "r.gpkg", "code", polygon_id="id"), legend).features
+    assert dict(zip(features.polygon, features["name"])) == {0: "2", 2: "unnamed 2", 1: "3", 3: "unnamed 3"}
+
+
 # --- the command
 def with_errors(landscape):
     """Swap one label, shift one polygon half out of its stripe, repeat one, and add one that is smaller than a pixel."""
@@ -223,10 +286,13 @@ def test_the_command_ranks_a_swapped_label_first(examined, capsys):
     assert table.doubtful.sum() == 1
     assert set(table.name[table.cause == "duplicate"].astype(str)) == {"6", "15"}  # 15 has no pixel of its own
     assert table.cause.iloc[-1] == "no_pixel"
+    assert table["rank"].tolist() == list(range(1, 18))
+    assert table.iloc[-2][["polygon", "name", "overlap", "pixels", "doubtful"]].tolist() == [15, 15, 6, 0, 0]
     features = gpd.read_file(layout.doctor.polygons("gpkg"))
     assert features.polygon[0] == 7
     assert features.crs.to_epsg() == 32740
-    assert len(features) == 15
+    assert features["rank"].tolist() == table["rank"].tolist()
+    assert features.cause.tolist() == table.cause.tolist()
     page = layout.doctor.page.read_text()
     assert "label water, suggested class meadow" in page
     assert "2 polygons have no usable pixel" in page
@@ -234,6 +300,8 @@ def test_the_command_ranks_a_swapped_label_first(examined, capsys):
     summary = json.loads(layout.doctor.summary.read_text())
     assert summary["doubtful"] == 1
     assert summary["classes"]["water"][:2] == [6, 1]
+    assert summary["causes"] == table.cause.value_counts().to_dict()
+    assert sum(summary["causes"].values()) == summary["polygons"] + summary["without_pixel"] == len(features)
     assert not (layout.doctor.path / ".scratch").exists()
     capsys.readouterr()
     assert main(["doctor", str(path), "--out", str(layout.path)]) == 0
@@ -313,6 +381,29 @@ def test_a_table_without_geometry_has_no_geopackage(tmp_path, series):
     assert set(table.name) == {f"f{i}" for i in range(9)}
     assert not layout.polygons("gpkg").exists()
     assert table.shift_north_m.isna().all()
+
+
+@pytest.mark.slow
+def test_labels_of_coarser_classes_are_reported(tmp_path):
+    path = table_recipe(tmp_path, labels=[*CROPS, "crops", "either"])
+    text = path.read_text().replace('values = ["maize"] }', 'values = ["maize"], parent = "crops" }')
+    path.write_text(
+        text.replace(', { code = 4, name = "either", values = ["either"] }]', "]\n")
+        .replace("[model]", 'sets = [{ classes = ["maize", "meadow"], values = ["either"] }]\n[model]')
+    )  # fmt: skip
+    told = Told()
+    layout = doctor(read_recipe(path), tmp_path / "out", told)
+    table = pd.read_csv(layout.polygons("csv"))
+    assert table[["name", "class", "cause"]].iloc[-2:].to_numpy().tolist() == [
+        ["f9", "crops", "coarser"],
+        ["f10", "maize or meadow", "coarser"],
+    ]
+    said = [word for word in told.words if word.startswith("2 polygons have a coarser class or a set of classes")]
+    assert said
+    assert said[0] in layout.page.read_text()
+    summary = json.loads(layout.summary.read_text())
+    assert (summary["polygons"], summary["without_pixel"], summary["coarser"]) == (9, 0, 2)
+    assert summary["causes"]["coarser"] == 2
 
 
 @pytest.mark.slow

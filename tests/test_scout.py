@@ -4,8 +4,10 @@ import csv
 import itertools
 import json
 import math
+import re
 import shutil
 import warnings
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from shapely import box
 
-from bocage.advice.candidates import is_surveyed, of_polygons, squares
+from bocage.advice.candidates import is_surveyed, of_polygons, squares, to_degrees
 from bocage.advice.gpx import NAMESPACE, Route, Waypoint, as_gpx
 from bocage.advice.proposal import _free
 from bocage.advice.selection import Findings, Gains, Known, doubt_of, gains_of, rarity_of, standardised
@@ -149,6 +151,7 @@ def test_the_budget_is_respected(seed, fields, days, kilometres, starts):
     budget = Budget(fields, days, kilometres)
     own = place[:starts] + 0.01
     survey = plan(np.random.default_rng(seed).random(40), place, budget, own)
+    budget = replace(budget, fields=min(fields, len(place)))
     stops = [stop for tour in survey.tours for stop in tour.stops]
     assert sorted(stops) == sorted(survey.chosen)
     assert len(set(stops)) == len(stops) <= fields
@@ -163,6 +166,11 @@ def test_the_budget_is_respected(seed, fields, days, kilometres, starts):
         assert tour.kilometres == pytest.approx(driven)
     if kilometres is None:
         assert len(stops) == min(fields, 40)
+
+
+def test_fewer_candidates_than_fields_are_divided_equally():
+    survey = plan(np.ones(49), places(49), Budget(90, 7))
+    assert [len(tour.stops) for tour in survey.tours] == [7] * 7
 
 
 def test_without_a_limit_the_fields_are_those_with_the_largest_gains():
@@ -193,7 +201,8 @@ def test_a_budget_too_small_for_a_field_says_how_far_the_nearest_is():
     place = np.array([[START[0], START[1] + 0.3], [START[0], START[1] + 0.5]])
     nearest = distances(place[:1], np.array([START]), 1.3)[0, 0]
     with pytest.raises(
-        AdviceError, match=rf"within 20 km a day: .* {nearest:.1f} km away, {2 * nearest:.1f} km there and back"
+        AdviceError,
+        match=rf"within 20 km a day: .* {nearest:.1f} km away, {2 * nearest:.1f} km there and back \(1\.3 times",
     ):
         plan(np.ones(2), place, Budget(3, 1, 20), [START])
 
@@ -388,6 +397,21 @@ def test_what_comes_back_trains_and_is_never_tested(finished, surveyed, recipe, 
 
 
 @pytest.mark.slow
+def test_candidates_with_one_name_or_none_are_reported(finished, tmp_path):
+    made, told = finished(), Told()
+    path = parcels(tmp_path)
+    table = gpd.read_file(path)
+    table.assign(id=[None, *range(1, len(table) - 1), 1]).to_file(path)
+    found = scout(read_recipe(made.recipe), made.copied(tmp_path / "out"), Asked(path, "id", budget=Budget(99)), told)
+    n = len(table)
+    assert told.words[0] == (
+        f"parcels.gpkg: 1 of {n} polygons have no name; they are called by the number of their feature: unnamed 1."
+    )
+    assert told.words[1].startswith(f"parcels.gpkg: 2 of {n} polygons have the name of another one: 1. Each stays")
+    assert "unnamed 1" in [field.name for field in found.fields]
+
+
+@pytest.mark.slow
 def test_squares_are_the_candidates_without_a_file(finished, tmp_path):
     made, told = finished(), Told()
     found = scout(read_recipe(made.recipe), made.copied(tmp_path / "out"), Asked(side=90, budget=Budget(500)), told)
@@ -438,7 +462,11 @@ def test_a_start_point_far_away_is_reported(finished, tmp_path):
     made, told = finished(), Told()
     asked = Asked(parcels(tmp_path), starts=(START[::-1],), budget=Budget(2))
     scout(read_recipe(made.recipe), made.copied(tmp_path / "out"), asked, told)
-    assert any("km from the nearest candidate" in text and "longitude comes first" in text for text in told.words)
+    (said,) = [text for text in told.words if "longitude comes first" in text]
+    straight = distances(np.array([START[::-1]]), to_degrees(np.array([CORNER]), CRS), 1)[0, 0]
+    told_km = re.search(r"(\d+) km from the nearest candidate in a straight line", said)
+    assert told_km
+    assert float(told_km[1]) == pytest.approx(straight, abs=3)
 
 
 @pytest.mark.slow

@@ -248,13 +248,13 @@ def test_zones_with_one_name_and_overlapping_zones_are_reported(tmp_path, land):
     path = write_zones(tmp_path / "z.gpkg", shapes, name=list("abcba"))
     zones_job.zones_of(land.folder, path, "name", tmp_path / "t.csv", None, told)
     assert told.words[:2] == [
-        "2 names are those of several zones: a, b. Each of these zones has rows of its own; make one multipolygon of the parts "
-        "of a zone, or choose another field.",
+        "z.gpkg: 4 of 5 polygons have the name of another one: a, b. Each stays a polygon of its own; make one multipolygon of "
+        "the parts of a polygon, or choose another field.",
         "1 pairs of zones overlap: b and c. Their common area counts in each of them.",
     ]
 
 
-def test_names_of_zones_are_whole_numbers_and_days_and_missing_ones_are_the_number_of_the_feature(tmp_path, land):
+def test_names_of_zones_are_whole_numbers_and_days_and_missing_ones_have_the_number_of_the_feature(tmp_path, land):
     fields = {
         "insee": pd.array([97410, None, 97411], dtype="Int64"),
         "name": [" Saint-Denis", None, "Le  Port"],
@@ -263,10 +263,21 @@ def test_names_of_zones_are_whole_numbers_and_days_and_missing_ones_are_the_numb
     path = write_zones(tmp_path / "z.gpkg", [square(0, 0), square(60, 0), square(120, 0)], **fields)
     found = {field: read_zones(path, field, land.grid, QUIET).names for field in fields}
     assert found == {
-        "insee": ("97410", "2", "97411"),
-        "name": ("Saint-Denis", "2", "Le Port"),
-        "day": ("2022-01-01", "2", "2022-01-02"),
+        "insee": ("97410", "unnamed 2", "97411"),
+        "name": ("Saint-Denis", "unnamed 2", "Le Port"),
+        "day": ("2022-01-01", "unnamed 2", "2022-01-02"),
     }
+
+
+def test_the_name_of_a_zone_without_one_is_not_that_of_another_and_is_reported(tmp_path, land):
+    told = Told()
+    shapes = [square(60 * k, 0) for k in range(5)]
+    path = write_zones(tmp_path / "z.gpkg", shapes, name=[None, "1", "unnamed 4", None, "2"])
+    assert read_zones(path, "name", land.grid, told).names == ("(unnamed) 1", "1", "unnamed 4", "(unnamed) 4", "2")
+    assert told.words == [
+        "z.gpkg: 2 of 5 polygons have no name; they are called by the number of their feature: (unnamed) 1, (unnamed) 4."
+    ]
+    assert read_zones(path, "", land.grid, told).names == ("1", "2", "3", "4", "5")
 
 
 def test_half_of_the_zones_invalid_are_repaired_and_said(tmp_path, land):

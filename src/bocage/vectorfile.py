@@ -4,7 +4,7 @@ import io
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
@@ -131,6 +131,19 @@ def _as_text(value: Any) -> str | None:
     if str(value) in ("None", "nan", "<NA>", "NaT"):
         return None
     return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def filled_names(names: Sequence[str], numbers: Iterable[int]) -> list[str]:
+    """Return the names of features; one without a name is called "unnamed" and its number, which is the name of no other one.
+
+    >>> filled_names(["2", "", "a"], range(1, 4)), filled_names(["unnamed 2", ""], range(1, 3))
+    (['2', 'unnamed 2', 'a'], ['unnamed 2', '(unnamed) 2'])
+    """
+    stem, given = "unnamed", {name for name in names if name}
+    invented = {k: number for k, (name, number) in enumerate(zip(names, numbers, strict=True)) if not name}
+    while any(f"{stem} {number}" in given for number in invented.values()):
+        stem = f"({stem})"
+    return [f"{stem} {invented[k]}" if k in invented else name for k, name in enumerate(names)]
 
 
 def features_of(

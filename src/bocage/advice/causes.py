@@ -10,7 +10,7 @@ from bocage.advice.doubt import Doubt
 
 Cause = Literal[
     "none", "not_judged", "class", "mixed", "shifted", "small", "dates", "duplicate", "overlap", "outlier", "unclear",
-    "no_pixel",
+    "no_pixel", "coarser",
 ]  # fmt: skip
 """Codes of causes; the text of a code has the key ``doctor_cause_<code>``."""
 COVERED = 0.5

@@ -1,6 +1,7 @@
 """What was found about the labels of all polygons, as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,26 @@ from bocage.advice.doubt import Doubt
 
 DIGITS = 3
 """Number of decimals of probabilities in tables."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A polygon without a pixel that can be judged."""
+
+    polygon: int
+    """Number of the polygon."""
+    name: str
+    """Identifier of the polygon or of the sample; else its number."""
+    label: str
+    """Name of the class, of the coarser class or of the set of classes."""
+    cause: str
+    """Code of the cause."""
+    pixels: int
+    """Number of its pixels, which all are masked or have a coarser class or a set of classes."""
+    overlap: str
+    """Identifier of the polygon that covers most of it, of another class if this is the cause; empty: none."""
+    is_coarser: bool
+    """Whether the label is a coarser class or a set of classes."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +55,13 @@ class Findings:
     spread: NDArray[np.floating]
     """Standard deviation over the repeats of the probability of the label."""
     overlap: Sequence[str]
-    """Identifier of the polygon that covers most of it; empty: none."""
+    """Identifier of the polygon that covers most of it, of another class if this is the cause; empty: none."""
     region: Sequence[str]
     """Name of the region; empty: none."""
     threshold: float
     """Probability of a wrong label above which a polygon is doubtful."""
-    lost: Mapping[str, tuple[str, str]]
-    """Identifier of each polygon without a usable pixel → its class, and the cause."""
+    left: Sequence[Left]
+    """The polygons without a pixel that can be judged."""
 
     @property
     def doubtful(self) -> NDArray[np.bool_]:
@@ -57,8 +78,36 @@ class Findings:
         """Expected number of wrong labels: the sum of the probabilities."""
         return float(np.nansum(self.doubt.wrong))
 
+    @property
+    def lost(self) -> int:
+        """Number of polygons without a usable pixel."""
+        return sum(not one.is_coarser for one in self.left)
+
+    @property
+    def coarser(self) -> int:
+        """Number of polygons whose label is a coarser class or a set of classes."""
+        return sum(one.is_coarser for one in self.left)
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Number of polygons with each cause, in the order of the codes."""
+        return dict(sorted(Counter([*self.cause.tolist(), *(one.cause for one in self.left)]).items()))
+
     def columns(self) -> dict[str, list[Any]]:
-        """Return the columns of the table of polygons, the most doubtful ones first; None where a value is unknown."""
+        """Return the columns of the table of polygons; None where a value is unknown.
+
+        The most doubtful polygons are first, those without a pixel that can be judged last.
+        """
+        found = self._judged()
+        of_left: dict[str, list[Any]] = {
+            "rank": [len(self.polygon) + k for k in range(1, len(self.left) + 1)], "class": [one.label for one in self.left],
+            "doubtful": [0] * len(self.left),
+            **{key: [getattr(one, key) for one in self.left] for key in ("polygon", "name", "cause", "pixels", "overlap")},
+        }  # fmt: skip
+        return {key: values + of_left.get(key, [None] * len(self.left)) for key, values in found.items()}
+
+    def _judged(self) -> dict[str, list[Any]]:
+        """Return the columns of the judged polygons, the most doubtful ones first."""
         doubt, seen, order = self.doubt, self.evidence, self.doubt.order
         index = np.arange(len(order))
         of_label = {"predicted": doubt.predicted, "neighbours": self.neighbours}

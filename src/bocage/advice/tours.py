@@ -7,7 +7,7 @@ reversed (2-opt; Croes 1958, doi:10.1287/opre.6.6.791), as long as this shortens
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from typing import Annotated
 
@@ -89,8 +89,9 @@ def distances(first: Floats, second: Floats, detour: float) -> Floats:
 def plan_survey(gains: Sequence[Gains], place: Floats, starts: Floats, budget: Budget) -> Survey:
     """Return the fields with the largest gains that the budget allows, and their tours.
 
-    Without a limit of kilometres, the fields are chosen by their gains, and then grouped. With a limit, they are also chosen by
-    their gains per kilometre, which gives more fields nearby, and the choice with the larger sum of gains is returned.
+    A tour has an equal part of the fields of the budget at most, or of the candidates if these are fewer. Without a limit of
+    kilometres, the fields are chosen by their gains, and then grouped. With a limit, they are also chosen by their gains per
+    kilometre, which gives more fields nearby, and the choice with the larger sum of gains is returned.
 
     Parameters
     ----------
@@ -106,6 +107,7 @@ def plan_survey(gains: Sequence[Gains], place: Floats, starts: Floats, budget: B
     AdviceError
         No candidate can be reached within the kilometres of a day.
     """
+    budget = replace(budget, fields=max(1, min(budget.fields, len(place))))
     choices = [_Choice.of(gains[0], place, starts, budget)]
     if budget.kilometres is not None:
         choices.append(_Choice.of(gains[1], place, starts, budget))
@@ -116,7 +118,8 @@ def plan_survey(gains: Sequence[Gains], place: Floats, starts: Floats, budget: B
         nearest = float(best.starting.min(0).min())
         raise AdviceError(
             f"No field can be visited within {budget.limit:g} km a day: the nearest candidate to a start point is "
-            f"{nearest:.1f} km away, {2 * nearest:.1f} km there and back. Increase --kilometres, or move --start."
+            f"{nearest:.1f} km away, {2 * nearest:.1f} km there and back ({budget.detour:g} times the straight line). Increase "
+            "--kilometres, or move --start."
         )
     return _improved(best, place, starts, budget)
 

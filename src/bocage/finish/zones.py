@@ -5,7 +5,7 @@ each zone is read in parts, and the parts of pixels are summed here.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.samples.condition import day_text
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import features_of, has_place, layer_of, repaired, shapes_of
+from bocage.vectorfile import features_of, filled_names, has_place, layer_of, repaired, shapes_of
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -76,8 +76,9 @@ class ZoneStatistics:
 def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     """Read the polygons of a vector file; report a reprojection, repaired polygons, and features without a polygon.
 
-    The name of a zone is the value of `field` as text: a whole number without decimals, a date without the time at midnight. It
-    is the number of the feature, from 1, if the value is missing or no field is given.
+    The name of a zone is the value of `field` as text: a whole number without decimals, a date without the time at midnight.
+    Without a field, it is the number of the feature in the file, from 1. A feature without a value is called "unnamed" and its
+    number; this and names of several zones are reported.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
             f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
         )
     known = [day_text(value) for value in values[field].tolist()] if field else [""] * len(wkb)
-    names = [name or str(number) for number, name in enumerate(known, start=1)]
+    names = filled_names(known, range(1, len(wkb) + 1)) if field else [str(k + 1) for k in range(len(wkb))]
     shapes = _repaired(shapes_of(wkb), path, progress)
     is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
     if not is_polygon.any():
@@ -111,6 +112,8 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     if lost := int((~is_polygon).sum()):
         progress.say(f"{path.name}: {lost} of {len(wkb)} features have no polygon and are left out.")
     kept = Zones(tuple(name for name, own in zip(names, is_polygon, strict=True) if own), shapes[is_polygon])
+    if field:
+        _report_names(kept.names, set(known), path, progress)
     return _reprojected(kept, crs, path, grid, progress)
 
 
@@ -123,13 +126,22 @@ def overlapping(zones: Zones) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
     return first, second, np.asarray(common / np.maximum(np.minimum(size[first], size[second]), 1e-12))
 
 
-def report_repeated(zones: Zones, progress: Progress) -> None:
-    """Report zones with one name, and zones that overlap: their sums count an area twice."""
-    if twice := sorted({name for name, n in Counter(zones.names).items() if n > 1}):
+def _report_names(names: Sequence[str], known: Set[str], path: Path, progress: Progress) -> None:
+    """Report zones without a name, whose names are not in `known`, and names of several zones."""
+    if missing := [name for name in names if name not in known]:
         progress.say(
-            f"{len(twice)} names are those of several zones: {listed(twice)}. Each of these zones has rows of its own; make one "
-            "multipolygon of the parts of a zone, or choose another field."
+            f"{path.name}: {len(missing)} of {len(names)} polygons have no name; they are called by the number of their feature: "
+            f"{listed(missing)}."
         )
+    if twice := {name: n for name, n in Counter(names).items() if n > 1}:
+        progress.say(
+            f"{path.name}: {sum(twice.values())} of {len(names)} polygons have the name of another one: {listed(sorted(twice))}. "
+            "Each stays a polygon of its own; make one multipolygon of the parts of a polygon, or choose another field."
+        )
+
+
+def report_overlaps(zones: Zones, progress: Progress) -> None:
+    """Report zones that overlap: their sums count an area twice."""
     pairs = [
         f"{zones.names[a]} and {zones.names[b]}"
         for a, b, part in zip(*overlapping(zones), strict=True)

@@ -47,7 +47,7 @@ PART = 200
 KNOWN = 5000
 """Maximum number of surveyed fields that candidates are compared with."""
 FAR = 100.0
-"""Kilometres from a start point to the nearest candidate from which on the start point is reported."""
+"""Kilometres in a straight line from a start point to the nearest candidate from which on the start point is reported."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def scout(recipe: Recipe, out: Path, asked: Asked, progress: Progress = QUIET, o
         candidates, found = _findings(replace(run, scene=scene), models, candidates, layout.scratch)
         check_any(candidates, str(asked.candidates or recipe.path))
         _report_left_out(candidates, progress)
-        _report_starts(starts, candidates, asked.budget, progress)
+        _report_starts(starts, candidates, progress)
         known = _known(run, models, asked.seed)
         made = _proposed(candidates, found, known, starts, (asked, run))
         _write(run, layout, made, candidates, asked)
@@ -288,12 +288,12 @@ def _report_left_out(candidates: Candidates, progress: Progress) -> None:
         progress.say(f"{n} candidates are left out: {REASONS[reason]}.")
 
 
-def _report_starts(starts: Floats, candidates: Candidates, budget: Budget, progress: Progress) -> None:
-    for place, row in zip(starts, distances(starts, candidates.place, budget.detour), strict=True):
+def _report_starts(starts: Floats, candidates: Candidates, progress: Progress) -> None:
+    for place, row in zip(starts, distances(starts, candidates.place, 1.0), strict=True):
         if row.min() > FAR:
             progress.say(
-                f"The start point {place[0]:g},{place[1]:g} is {row.min():.0f} km from the nearest candidate. Check it: "
-                "longitude comes first."
+                f"The start point {place[0]:g},{place[1]:g} is {row.min():.0f} km from the nearest candidate in a straight "
+                "line. Check it: longitude comes first."
             )
 
 

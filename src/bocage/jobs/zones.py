@@ -6,7 +6,7 @@ from pathlib import Path
 from bocage.errors import EvaluationError, FinishError
 from bocage.finish.estimates import Calibration
 from bocage.finish.zone_tables import write_zones
-from bocage.finish.zones import ZoneStatistics, read_zones, report_repeated, zone_statistics
+from bocage.finish.zones import ZoneStatistics, read_zones, report_overlaps, zone_statistics
 from bocage.jobs.reference_pixels import LabelledSample, ReferencePixels, pixels_of_sample, pixels_of_test
 from bocage.mapping import Delivered, open_delivered
 from bocage.progress import QUIET, Progress
@@ -39,7 +39,7 @@ def zones_of(
         raise FinishError(f"{replaced[0]} is read, and would be replaced by a table of the zones. Choose another --to.")
     land = open_delivered(folder)
     zones = read_zones(polygons, field, land.grid, progress)
-    report_repeated(zones, progress)
+    report_overlaps(zones, progress)
     sampled = pixels_of_sample(folder, land, sample, progress) if sample else None
     calibration = calibration_of(folder, land, sampled, progress)
     land = replace(land, legend=sampled.legend) if sampled else land

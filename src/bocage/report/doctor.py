@@ -103,7 +103,9 @@ def _notes(findings: Findings, series: Series | None, language: str) -> list[str
     if findings.not_judged:
         notes.append(sentence("doctor_not_judged", language, classes=tuple(findings.not_judged)))
     if findings.lost:
-        notes.append(sentence("doctor_lost", language, n=len(findings.lost)))
+        notes.append(sentence("doctor_lost", language, n=findings.lost))
+    if findings.coarser:
+        notes.append(sentence("doctor_coarser", language, n=findings.coarser))
     if not findings.doubtful.any():
         notes.append(w["doctor_none"])
     elif series is None:
@@ -129,10 +131,13 @@ def _rows(counts: Mapping[str, tuple[int, int, float]], language: str) -> list[t
 
 
 def _causes(findings: Findings, language: str) -> list[tuple[str, str, str]]:
-    w, (causes, numbers) = words_of(language), np.unique(findings.cause, return_counts=True)
-    order = np.argsort(-numbers, kind="stable")
-    listed = [(str(causes[k]), int(numbers[k])) for k in order if causes[k] != "none"]
-    return [(w[f"doctor_cause_{cause}"], whole(n, language), w[f"doctor_do_{cause}"]) for cause, n in listed]
+    w = words_of(language)
+    listed = sorted(findings.causes.items(), key=lambda pair: -pair[1])
+    return [
+        (w[f"doctor_cause_{cause}"], whole(n, language), w[f"doctor_do_{cause}"])
+        for cause, n in listed
+        if cause != "none"
+    ]
 
 
 def _card(findings: Findings, i: int, rank: int, language: str) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bocage.advice.causes import COVERED, causes_of
-from bocage.advice.findings import Findings
+from bocage.advice.findings import Findings, Left
 from bocage.disk import digest, write_json
 from bocage.errors import SamplesError
 from bocage.layout import DoctorLayout, RunLayout
+from bocage.legend import Legend
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
@@ -22,16 +23,17 @@ from bocage.run.folder import Inputs, RunFolder
 from bocage.run.judging import chosen_pixels, judge, judge_of, of_present_classes
 from bocage.run.opened import open_scene
 from bocage.run.opening import prepared
-from bocage.samples import Labelled, Samples, Split, Survey, finest, labelled
+from bocage.samples import Labelled, Pixels, Samples, Split, Survey, finest, labelled
 from bocage.samples.cut import cut, open_cut
-from bocage.samples.doubtful import features_to_judge, overlaps_of, write_features
+from bocage.samples.doubtful import Outlines, write_features
 from bocage.samples.make import Usable, assembled, check_any
 from bocage.scene import Scene
 from bocage.sources import RegionsSource
 from bocage.textfile import write_csv
 from bocage.training import check_single
+from bocage.words import sentence
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the doubt of the same settings changes."""
 
 
@@ -85,39 +87,37 @@ class Search:
 
         recipe, settings = self.recipe, self.recipe.doctor
         self.scratch.mkdir(parents=True, exist_ok=True)
-        samples, inner, found = self._samples(scene, progress)
+        # The field of folds is read, because it can name regions.
+        everything = labelled(scene, Survey(recipe.reference, recipe.legend, Split(fold=recipe.split.fold)))
+        found = finest(everything, recipe.legend)
+        samples, inner = self._samples(scene, found, progress)
         for note in found.notes:
             progress.say(note)
         judged = judge(recipe.choice, scene, samples, settings, self.scratch, progress)
         regions = regions_of(scene, samples, found)
         names, number = np.unique(regions, return_inverse=True)
         doubt = judged.doubt(number if len(names) > 1 else None)
-        seen = Seen(scene, samples, inner, found.pixels, judged, doubt)
-        features = features_to_judge(recipe.reference, recipe.legend)
-        overlaps = overlaps_of(features)
-        evidence = evidence_of(seen, overlaps, settings.threshold)
-        called = dict(zip(features.polygon.tolist(), features["name"], strict=True))
-        covering = overlaps.reindex(judged.polygon)
-        by = covering.other_as.where(covering.other.fillna(0) >= covering.same.fillna(0), covering.same_as)
+        outlines = Outlines.of(recipe.reference, recipe.legend)
+        evidence = evidence_of(
+            Seen(scene, samples, inner, found.pixels, judged, doubt), outlines.overlaps, settings.threshold
+        )
         findings = Findings(
-            samples.legend.names, judged.polygon, [called[int(p)] for p in judged.polygon], judged.label, doubt, evidence,
+            samples.legend.names, judged.polygon, outlines.names(judged.polygon), judged.label, doubt, evidence,
             causes_of(doubt, evidence, settings.threshold), judged.neighbours, judged.spread,
-            ["" if np.isnan(p) else called[int(p)] for p in by], regions.tolist(), settings.threshold,
-            lost_of(features, overlaps, judged.polygon, recipe),
+            outlines.covering(judged.polygon, COVERED), regions.tolist(), settings.threshold,
+            left_of(outlines, judged.polygon, everything.pixels, recipe.legend),
         )  # fmt: skip
-        write_tables(findings, features, self.layout)
+        report_left(findings, progress)
+        write_tables(findings, outlines, self.layout)
         write_doctor(findings, scene, samples, found.pixels, self._asked(), self.layout.page)
         shutil.rmtree(self.scratch.parent, ignore_errors=True)
 
-    def _samples(self, scene: Scene, progress: Progress) -> tuple[Samples, NDArray[np.bool_], Labelled]:
-        """Return a part of the pixels of all polygons, whether they are inner ones, and all labelled pixels.
+    def _samples(self, scene: Scene, found: Labelled, progress: Progress) -> tuple[Samples, NDArray[np.bool_]]:
+        """Return a part of the pixels of all polygons, and whether they are inner ones.
 
-        A fixed test part is judged as all polygons. The field of folds is read, because it can name regions.
+        A fixed test part is judged as all polygons.
         """
         recipe = self.recipe
-        found = finest(
-            labelled(scene, Survey(recipe.reference, recipe.legend, Split(fold=recipe.split.fold))), recipe.legend
-        )
         check_any(found.pixels, recipe.reference, scene.grid)
         some, inner = chosen_pixels(found.pixels, recipe.doctor)
         part = found.take(some)
@@ -133,7 +133,7 @@ class Search:
         unit: Any = "block" if recipe.split.unit == "block" else "polygon"
         split = Split(draws=1, unit=unit, block=recipe.split.block, validation=recipe.split.validation)
         samples = of_present_classes(assembled(recipe.legend, split, kept.found, kept.cuts))
-        return samples, inner[usable], found
+        return samples, inner[usable]
 
     def _asked(self) -> Any:
         from bocage.report.doctor import Asked
@@ -154,37 +154,45 @@ def regions_of(scene: Scene, samples: Samples, found: Labelled) -> NDArray[Any]:
     return np.full(len(units), "", object)
 
 
-def lost_of(
-    features: pd.DataFrame, overlaps: pd.DataFrame, judged: NDArray[Any], recipe: Recipe
-) -> dict[str, tuple[str, str]]:
-    """Return the identifiers of the polygons without a usable pixel, with their classes and the causes.
+def left_of(outlines: Outlines, judged: NDArray[Any], pixels: Pixels, legend: Legend) -> list[Left]:
+    """Return the polygons without a pixel that can be judged, in the order of the reference; `pixels` are those of all.
 
-    The pixels of a duplicate belong to the first polygon, and those of polygons of two classes to none.
+    The pixels of a duplicate belong to the first polygon, and those of polygons of two classes to none. Polygons of coarser
+    classes and of sets of classes are not judged: the models have the classes of the map.
     """
-    out = features[~features.polygon.isin(judged) & (features.label >= 0)].drop_duplicates("polygon")
-    covered = overlaps.reindex(out.polygon).fillna(0)
-    cases = [covered.other > COVERED, covered.same > COVERED]
-    causes = np.select([case.to_numpy() for case in cases], ["overlap", "duplicate"], "no_pixel")
-    names = [recipe.legend.names[k] for k in out.label]
-    return dict(zip(out["name"], zip(names, causes.tolist(), strict=True), strict=True))
+    out = outlines.features[~outlines.features.polygon.isin(judged)].drop_duplicates("polygon")
+    polygon, label = out.polygon.to_numpy(), out.label.to_numpy()
+    count = pd.Series(pixels.polygon).value_counts().reindex(polygon, fill_value=0).to_numpy()
+    covered = outlines.overlaps.reindex(polygon).fillna(0)
+    cases = [covered.other > COVERED, covered.same > COVERED, (label < 0) & (count > 0)]
+    causes = np.select([np.asarray(case) for case in cases], ["overlap", "duplicate", "coarser"], "no_pixel")
+    return [
+        Left(int(p), name, legend.labelled(int(k)).name, str(cause), int(n), by, bool(k < 0))
+        for p, name, k, cause, n, by in zip(
+            polygon, outlines.names(polygon), label, causes, count, outlines.covering(polygon, COVERED), strict=True
+        )
+    ]
 
 
-def write_tables(findings: Findings, features: pd.DataFrame, layout: DoctorLayout) -> None:
+def report_left(findings: Findings, progress: Progress) -> None:
+    """Report how many polygons are not judged."""
+    for key, n in (("doctor_lost", findings.lost), ("doctor_coarser", findings.coarser)):
+        if n:
+            progress.say(sentence(key, "en", n=n))
+
+
+def write_tables(findings: Findings, outlines: Outlines, layout: DoctorLayout) -> None:
     """Write the polygons as CSV and, if they have a location, as GeoPackage; and the summary."""
     columns = findings.columns()
     layout.path.mkdir(parents=True, exist_ok=True)
-    head, blank = list(columns), dict.fromkeys(columns, "")
     rows = [["" if value is None else value for value in row] for row in zip(*columns.values(), strict=True)]
-    lost = [blank | {"name": name, "class": label, "cause": cause} for name, (label, cause) in findings.lost.items()]
-    write_csv(layout.polygons("csv"), [head, *rows, *([row[key] for key in head] for row in lost)])
-    polygon = np.array(columns.pop("polygon"))
-    write_features(layout.polygons("gpkg"), features, columns, polygon)
-    causes, numbers = np.unique(findings.cause, return_counts=True)
+    write_csv(layout.polygons("csv"), [list(columns), *rows])
+    write_features(layout.polygons("gpkg"), outlines.features, columns)
     given = findings.doubt.given.round(4).tolist()
     summary = {
         "polygons": len(findings.polygon), "doubtful": int(findings.doubtful.sum()), "expected": round(findings.expected, 1),
-        "threshold": findings.threshold, "not_judged": findings.not_judged, "without_pixel": len(findings.lost),
-        "causes": dict(zip(causes.tolist(), numbers.tolist(), strict=True)), "classes": findings.by_class(),
+        "threshold": findings.threshold, "not_judged": findings.not_judged, "without_pixel": findings.lost,
+        "coarser": findings.coarser, "causes": findings.causes, "classes": findings.by_class(),
         "regions": findings.by_region(), "labels_given": {"classes": list(findings.classes), "frequencies": given},
     }  # fmt: skip
     write_json(layout.summary, summary)
