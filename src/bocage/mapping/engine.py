@@ -26,7 +26,7 @@ from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Computing, Mapping, Workers
 from bocage.mapping.store import Store, checksum, take
-from bocage.mapping.until import scene_for
+from bocage.mapping.until import remarks_until, scene_for
 from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
@@ -154,12 +154,11 @@ class Making:
         cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
     ) -> "Making":
         """Check that the scene can be mapped, and plan the windows."""
-        if settings.until:
-            scene = scene_for(trained, scene, settings, progress)
+        whole, scene = scene, scene_for(trained, scene, settings.until) if settings.until else scene
         scene = trained.limited(scene)
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
-        for remark in remarks(trained, scene):
+        for remark in (*remarks_until(trained, whole, scene, settings), *remarks(trained, scene)):
             progress.say(remark)
         _check_model(trained, settings)
         region = (
