@@ -348,8 +348,8 @@ def test_left_out_sites_measure_the_error_of_the_estimate(tmp_path):
 
     folder = tmp_path / "lands"
     for name in ("a", "b", "c"):
-        tiny_landscape(folder / name)
-    model = 'name = "patchwork"\npreset = "small"'
+        tiny_landscape(folder / name, size=32, dates=4, polygons=4)
+    model = f"{PATCHWORK}\ncontext = 0"
     sites = [site(name, (SERIES,), fill="") for name in ("a", "b", "c")]
     path = written(folder, *sites, model=model, split='site = "leave-one-out"')
     run(read_recipe(path), tmp_path / "run", ("train", "evaluate"))

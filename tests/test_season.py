@@ -28,10 +28,10 @@ from bocage.run.stages import Run
 from bocage.samples import Cut, SiteCuts
 from bocage.scene import scene_until
 from bocage.sources import alphaearth
-from bocage.training import Trained, Trainer, at_cutoff, proposed
+from bocage.training import Trained, Trainer, at_cutoff, fixed_dates, proposed
 from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.calibration import Calibration
-from conftest import FOREST, PAN_MS, S2, Told
+from conftest import FOREST, GRU, PAN_MS, S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"'
@@ -311,6 +311,37 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert shown.curves().query("measure == 'f1'")["class"].unique().tolist() == list(found.once.names)
     assert "2021-02-28" in shown._repr_html_()
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
+
+
+@pytest.mark.parametrize("cutoff", [0.0, 0.7])
+def test_the_command_names_the_series_that_keep_a_model_from_maps_until_a_day(recipe, tmp_path, cutoff):
+    settings = (f"training.cutoff={cutoff}", "split.draws=1")
+    told, out = Told(), tmp_path / "out"
+    forest = read_recipe(recipe(FOREST, NATIVE), settings)
+    found = season(forest, out, Asked((day(4, 30), day(6, 30))), told)
+    (said,) = [word for word in told.words if "--until" in word]
+    assert said.startswith(
+        "The model (random_forest) needs all dates of the series 's2' that it was trained on, so it cannot map"
+    )
+    assert "'fill' of the source, without [training] cutoff" in said
+    assert not any("trained on whole seasons" in word for word in told.words)
+    assert SeasonScore.from_dict(found.as_dict()).fixed == found.fixed == ("s2",)
+    if cutoff:
+        run(forest, out)
+        assert said.replace("'", "&#39;") in RunLayout(out).report.read_text()
+
+
+def test_models_that_map_until_a_day(recipe):
+    """Models of any number of dates, gap-filled series, and means of models, each of which needs what its members need."""
+
+    def series_of(model, sources=NATIVE):
+        parsed = read_recipe(recipe(model, sources))
+        scene = open_scene(parsed)
+        return fixed_dates(parsed.choice, scene, parsed.choice.build(scene, parsed.legend))
+
+    assert series_of(PATCHWORK) == series_of(GRU) == series_of(FOREST, S2) == ()
+    mean = 'name = "mixture"\n[[model.members]]\nname = "patchwork"\npreset = "small"\n[[model.members]]\nname = "random_forest"'
+    assert series_of('name = "tempcnn"') == series_of(mean) == ("s2",)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 
 from bocage.cli.main import main
-from bocage.errors import SceneError, TrainedError
+from bocage.errors import SceneError
 from bocage.mapping import Mapping, make_map
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -215,8 +215,14 @@ def test_days_that_cannot_be_are_refused(model, brief, tmp_path, small_cells):
     recurrent = brief(GRU, NATIVE)  # takes any number of dates, one included
     make_map(recurrent.trained, recurrent.scene, replace(SETTINGS, until=day(2, 28)), tmp_path / "gru")
     convolved = brief('name = "tempcnn"\nfilters = 8', NATIVE)
-    with pytest.raises(TrainedError, match="trained on 6 dates, found 2"):
-        make_map(convolved.trained, convolved.scene, replace(SETTINGS, until=day(3, 31)), tmp_path / "cnn")
+    told = Told()
+    with pytest.raises(
+        SceneError, match="trained on 6 dates, found 2 until 2021-03-31; tempcnn needs the same number.*'fill'"
+    ):
+        make_map(
+            convolved.trained, convolved.scene, replace(SETTINGS, until=day(3, 31)), tmp_path / "cnn", progress=told
+        )
+    assert not told.words, "nothing is said of a map that is refused"
 
 
 @pytest.mark.slow

@@ -205,6 +205,8 @@ class SeasonScore:
     """Setting ``[training] cutoff`` of the model: 0 if it was trained on whole seasons only."""
     key: str = ""
     """Digest of the training that the curves belong to."""
+    fixed: tuple[str, ...] = ()
+    """Series of which the model needs all dates of its training: it cannot map until a day."""
 
     @property
     def overall(self) -> Reached:
@@ -228,6 +230,7 @@ class SeasonScore:
             "key": self.key,
             "wanted": self.wanted,
             "cutoff": self.cutoff,
+            "series_of_fixed_dates": list(self.fixed),
             "classes": list(self.once.names),
             "untested_classes": list(self.once.untested),
             "test_over_training_units": self.once.ratio,
@@ -249,7 +252,8 @@ class SeasonScore:
             return Curve(*shared, by_day, said["test_over_training_units"])
 
         retrained = curve(said["retrained"]) if said["retrained"] else None
-        return cls(curve(said["dates"]), retrained, said["wanted"], said["cutoff"], said["key"])
+        fixed = tuple(said.get("series_of_fixed_dates", ()))
+        return cls(curve(said["dates"]), retrained, said["wanted"], said["cutoff"], said["key"], fixed)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of ``season.csv``, with a header."""

@@ -26,7 +26,7 @@ from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
 from bocage.preflight.polygons import at_all_sites, check_classes, check_polygons
-from bocage.preflight.validity import check_validity
+from bocage.preflight.validity import check_needed, check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import open_chosen, placed
@@ -35,6 +35,7 @@ from bocage.samples.masked import notes_on_masked, with_dates
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
 from bocage.scene import Cube, Scene, make_scene
+from bocage.scene.facts import facts_of
 from bocage.sources import (
     SENSORS,
     HistorySource,
@@ -202,9 +203,12 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
             try:
-                yield from check_validity(cube)
+                facts = facts_of(cube)
             except SourceError as error:
                 yield Finding.quoting(name, error, "copy_again")
+            else:
+                seen.ever[name] = facts.ever
+                yield from check_validity(cube, facts)
         yield from _when(seen, cube)
 
 
@@ -212,7 +216,8 @@ def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
     if not cube.source.dated or len(cube.source.times) < 2:
         return
     try:
-        seen.clear[cube.name] = clearness(cube.source, cube.grid)
+        clear = seen.clear[cube.name] = clearness(cube.source, cube.grid)
+        seen.ever[cube.name] = clear.ever  # of all dates
     except SourceError as error:
         yield Finding.quoting(cube.name, error, "copy_again")
         return
@@ -284,6 +289,9 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
     seen.scene = scene
     yield from _without_dates(recipe, seen, network)
     yield from _of_the_model(recipe, scene, network)
+    if scene.ids is None and not network.any_source:
+        ever = {name: seen.ever[name] for name in network.footprints if name in seen.ever}
+        yield from check_needed(ever, recipe.choice.title)
     yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
     if seen.counted is not None and alone:
         from bocage.training import Trainer

@@ -1,6 +1,6 @@
 """``bocage models``: inputs, size, cost and source of every network.
 
-Counting parameters builds every published network, which takes half a minute and 1 GB of memory. The counts are therefore
+Counting parameters builds every published network, which takes several seconds and imports PyTorch. The counts are therefore
 stored in ``facts.json``, next to this file, and a test compares them with the networks. After a change of a network, update
 the file with ``python -m bocage.jobs.models``.
 """

@@ -25,7 +25,8 @@ from bocage.samples import Cut, Samples
 from bocage.samples.cut import cut
 from bocage.scene import Cube, scene_until, series_of
 from bocage.textfile import write_csv
-from bocage.training import Trained, Trainer, at_cutoff, check_single, proposed
+from bocage.training import Trained, Trainer, at_cutoff, check_single, fixed_dates, proposed
+from bocage.words import Note
 
 FORMAT = 2
 """Changed when the results of the same settings change."""
@@ -129,9 +130,20 @@ class Work:
         """Names of the gap-filled series."""
         return [name for name, cube in self.series.items() if cube.preparation.fill]
 
+    @cached_property
+    def fixed(self) -> tuple[str, ...]:
+        """Names of the series that keep the model from maps until a day."""
+        choice, scene = self.run.recipe.choice, self.run.scene
+        if scene.ids is not None:  # tables are not mapped
+            return ()
+        return fixed_dates(choice, scene, choice.build(scene, self.run.samples.legend))
+
     def say(self) -> None:
         """Report what a user may not expect."""
-        if not self.run.recipe.choice.training.cutoff:
+        if self.fixed:
+            names = tuple(f"'{name}'" for name in self.fixed)
+            self.progress.say(Note.of("fixed_dates", model=self.run.recipe.choice.title, n=len(names), sources=names))
+        elif not self.run.recipe.choice.training.cutoff:
             self.progress.say(
                 "The model is trained on whole seasons ([training] cutoff = 0), and is less accurate before their end. For a "
                 "model of all cut-offs, set cutoff, for example 0.7, and choose another --out."
@@ -201,7 +213,7 @@ class Work:
         """Write the files, and return the curves."""
         cutoff = self.run.recipe.choice.training.cutoff
         retrained = self._curve(RETRAINED) if self._has(RETRAINED) else None
-        score = SeasonScore(self._curve(ONCE), retrained, self.asked.wanted, cutoff, self.run.keys.train)
+        score = SeasonScore(self._curve(ONCE), retrained, self.asked.wanted, cutoff, self.run.keys.train, self.fixed)
         self.run.folder.check_unchanged()
         self.folder.summary.unlink(missing_ok=True)
         write_csv(self.folder.table, score.rows())

@@ -1,11 +1,13 @@
 """Acquisitions that are new since a window of the map was computed: a window in which none of them has data stays as it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bocage.disk import Journal
 from bocage.errors import BocageError
 from bocage.grid import Window
+from bocage.mapping.unclassified import Unclassified
 from bocage.mapping.work import Task
 from bocage.progress import Progress
 from bocage.scene import Origin
@@ -20,15 +22,26 @@ class Notes:
     parts: Journal
     """That key → settings and acquisitions, which many windows share."""
 
-    def add(self, window: Window, origin: Origin, sums: Mapping[str, int]) -> None:
-        """Record a complete window."""
+    def add(
+        self, window: Window, origin: Origin, sums: Mapping[str, int], unclassified: Mapping[str, Any] | None
+    ) -> None:
+        """Record a complete window, with the counts of its pixels without a class if they are known."""
         if origin.parts.key not in self.parts.notes:
             self.parts.add(origin.parts.key, **origin.parts.as_dict())
-        self.windows.add(window.corner, key=origin.key, sums=dict(sums), parts=origin.parts.key)
+        self.windows.add(
+            window.corner, key=origin.key, sums=dict(sums), parts=origin.parts.key, unclassified=unclassified
+        )
 
     def keep(self, window: Window, origin: Origin) -> None:
         """Record that the result of a window is that of another origin too."""
-        self.add(window, origin, self.windows.notes[window.corner]["sums"])
+        before = self.windows.notes[window.corner]
+        self.add(window, origin, before["sums"], before.get("unclassified"))
+
+    def unclassified(self, windows: Iterable[Window]) -> Unclassified:
+        """Return the counts of the pixels without a class of all windows; of none if an earlier version made one of them."""
+        found = [self.windows.notes[window.corner].get("unclassified") for window in windows]
+        known = [Unclassified.from_dict(one) for one in found if one is not None]
+        return Unclassified.total(known if len(known) == len(found) else ())
 
     def unaffected(
         self, task: Task, windows: Sequence[Window], origins: Mapping[Window, Origin], progress: Progress

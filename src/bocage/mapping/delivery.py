@@ -19,7 +19,9 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import Areas
 from bocage.mapping.layers import LAYERS
 from bocage.mapping.styles import qml, sld
+from bocage.mapping.unclassified import Unclassified
 from bocage.mapping.writers import WRITERS, MapBand
+from bocage.words import Note
 
 DAY = datetime.date(1970, 1, 1)
 
@@ -165,6 +167,8 @@ class Item:
     """Last day of the series, YYYY-MM-DD; empty for a map of whole series."""
     version: str = ""
     """Version of Bocage that made the map."""
+    unclassified: Note | None = None
+    """The share of the map without a class, and why; None if few pixels have none, or if it is not known."""
 
     @classmethod
     def load(cls, path: Path) -> "Item":
@@ -193,7 +197,13 @@ class Item:
                 about.get("bocage:rule", ""),
                 about.get("bocage:until", ""),
                 about.get("bocage:versions", {}).get("bocage", ""),
+                _unclassified(about),
             )
+
+
+def _unclassified(about: Mapping[str, Any]) -> Note | None:
+    counts = about.get("bocage:unclassified")
+    return Unclassified.from_dict(counts).note(about["bocage:model"]) if counts else None
 
 
 def _land_class(said: Mapping[str, Any]) -> LandClass:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Computing, Mapping, Workers
 from bocage.mapping.store import Store, checksum, take
-from bocage.mapping.until import scene_for
+from bocage.mapping.until import remarks_until, scene_for
 from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
@@ -34,6 +34,7 @@ from bocage.progress import QUIET, Progress
 from bocage.scene import Origin, Scene, origins_of
 from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
+from bocage.words import Note
 
 TOLD = 5
 """Maximum number of windows listed in an error message."""
@@ -58,6 +59,11 @@ class LandCoverMap:
     def areas(self) -> Areas:
         """Pixels and hectares of every class."""
         return Areas.load(self.folder.areas, self.legend)
+
+    @cached_property
+    def unclassified(self) -> Note | None:
+        """The share of the map without a class, and why; None if few pixels have none, or if it is not known."""
+        return Item.load(self.folder.item).unclassified if self.folder.item.exists() else None
 
 
 def make_map(
@@ -88,9 +94,12 @@ def make_map(
     making.assemble(complete=not problems)
     if problems:
         raise MappingError(_listed(problems, folder))
+    land = open_map(trained.legend, scene.grid, settings, folder)
+    if land.unclassified:
+        progress.say(land.unclassified)
     if not settings.keep_windows:
         making.store.remove()
-    return open_map(trained.legend, scene.grid, settings, folder)
+    return land
 
 
 def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> LandCoverMap:
@@ -145,12 +154,11 @@ class Making:
         cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
     ) -> "Making":
         """Check that the scene can be mapped, and plan the windows."""
-        if settings.until:
-            scene = scene_for(trained, scene, settings, progress)
+        whole, scene = scene, scene_for(trained, scene, settings.until) if settings.until else scene
         scene = trained.limited(scene)
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
-        for remark in remarks(trained, scene):
+        for remark in (*remarks_until(trained, whole, scene, settings), *remarks(trained, scene)):
             progress.say(remark)
         _check_model(trained, settings)
         region = (
@@ -211,7 +219,7 @@ class Making:
                     continue
                 if self.watch.changed(self.origins[one.window].files):
                     continue  # read before or after the change: unknown, so it is not kept
-                self.known.add(one.window, self.origins[one.window], one.sums)
+                self.known.add(one.window, self.origins[one.window], one.sums, asdict(one.unclassified))
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
@@ -291,7 +299,7 @@ class Making:
         }
 
     def _delivery(self) -> Delivery:
-        task = self.task
+        task, without = self.task, self.known.unclassified(self.windows)
         sources = [task.scene.cubes[name] for name in task.trained.footprints]
         days = [
             int(day) for cube in sources if cube.source.dated for day in (cube.source.days[0], cube.source.days[-1])
@@ -301,6 +309,7 @@ class Making:
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
             "inputs": digest(in_order(self.inputs)), "versions": versions(), **self._promise,
             **({"until": self.settings.until.isoformat()} if self.settings.until else {}),
+            **({"unclassified": asdict(without)} if without.note(task.trained.title) else {}),
         }  # fmt: skip
         land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder.path)
         period = (min(days), max(days)) if days else None

@@ -41,6 +41,8 @@ class Inputs:
     """Whether all sources (or one, if the network tolerates missing sources) have a valid date (height, width)."""
     clear: Mapping[str, NDArray[np.uint16]]
     """Source → number of clear dates before gap-filling, per map pixel (height, width); the maximum over finer pixels."""
+    seen: Mapping[str, NDArray[np.bool_]]
+    """Source → whether it has a valid date (height, width)."""
 
 
 @dataclass(frozen=True)
@@ -195,16 +197,16 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
         A file cannot be read.
     """
     grown = window_positions(window, trained.inputs, trained.model.step)
-    seen, blocks, clear = [], {}, {}
+    seen, blocks, clear = {}, {}, {}
     for name, footprint in trained.footprints.items():
         cube = scene.cubes[name]
         block = blocks[name] = cube.read(footprint.window(grown, cube.ratio))
         at_map = _AtMap(footprint.before, grown, cube.ratio)
-        seen.append(at_map.most(np.asarray(block.valid.any(0))))
+        seen[name] = at_map.most(np.asarray(block.valid.any(0)))
         clear[name] = at_map.most(block.clear)
     days = {name: scene.cubes[name].clock for name in blocks}
-    valid = np.any(seen, axis=0) if trained.any_source else np.all(seen, axis=0)
-    return Inputs(grown, blocks, days, valid, clear)
+    enough = np.any if trained.any_source else np.all
+    return Inputs(grown, blocks, days, enough(list(seen.values()), axis=0), clear, seen)
 
 
 def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Prediction:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -18,6 +18,7 @@ from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inpu
 from bocage.mapping.region import Region
 from bocage.mapping.settings import Precision
 from bocage.mapping.store import Store, cannot_write, put
+from bocage.mapping.unclassified import Unclassified
 from bocage.scene import Scene
 from bocage.training import Trained
 
@@ -51,6 +52,8 @@ class Done:
     """Number of map pixels with data inside the region."""
     computing: float = 0.0
     """Time in the network, in seconds."""
+    unclassified: Unclassified = field(default_factory=Unclassified)
+    """Its pixels without a class."""
     problem: str = ""
     """Reason why the window could not be read; nothing is written in this case."""
 
@@ -103,16 +106,17 @@ class Worker:
             inputs = read_inputs(task.trained, task.scene, window)
         except (BocageError, OSError) as error:
             return Done(window, {}, problem=str(error))
+        inner = window.within(inputs.window)
+        without = Unclassified.of(inputs.seen, inputs.valid, inner, wanted)
         if wanted is not None:
             valid = np.zeros_like(inputs.valid)
-            inner = window.within(inputs.window)
             valid[inner] = inputs.valid[inner] & wanted
             inputs = replace(inputs, valid=valid)
         prediction, seconds = self._infer(inputs, window)
         if wanted is not None:
             clear = {name: np.where(wanted, counts, OUTSIDE) for name, counts in prediction.clear.items()}
             prediction = replace(prediction, clear=clear)
-        return self._write(window, prediction, seconds)
+        return replace(self._write(window, prediction, seconds), unclassified=without)
 
     def _infer(self, inputs: Inputs, window: Window) -> tuple[Prediction, float]:
         task = self.task

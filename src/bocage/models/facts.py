@@ -32,7 +32,15 @@ class Size:
 def size_of(architecture: Architecture) -> Size:
     """Return parameters, multiply-adds and footprint of a network built for the sources of its ``CARD``."""
     card = card_of(architecture)
-    model = build(architecture, card.example, CLASSES, architecture.Config()).eval()
+    try:
+        return _size_on("meta", architecture, card)  # shapes only: no weights are drawn and nothing is computed
+    except RuntimeError:  # the network looks at values, such as whether all dates are valid
+        return _size_on("cpu", architecture, card)
+
+
+def _size_on(device: str, architecture: Architecture, card: Card) -> Size:
+    with torch.device(device):
+        model = build(architecture, card.example, CLASSES, architecture.Config()).eval()
     footprint = ", ".join(f"{source} {f.size} × {f.size}" for source, f in model.footprints.items())
     parameters = sum(p.numel() for p in model.parameters()) or None
     return Size(parameters, None if model.abilities.fitted else _cost(model, card), footprint)
@@ -52,7 +60,9 @@ def _cost(model: Network, card: Card) -> float:
 def _operations(model: Network, inputs: Mapping[str, InputSpec], positions: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch = {n: _zeros(inputs[n], footprint, positions) for n, footprint in model.footprints.items()}
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    with device:
+        batch = {n: _zeros(inputs[n], footprint, positions) for n, footprint in model.footprints.items()}
     # The counter does not see fused kernels. Disabling them warns about missing hardware; ignore that.
     with (
         warnings.catch_warnings(action="ignore"),

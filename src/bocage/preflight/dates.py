@@ -29,18 +29,21 @@ class Clearness:
 
     times: tuple[datetime, ...]
     share: NDArray[np.float64]
+    ever: float = 1.0
+    """Share of the pixels, 0 to 1, that are clear on some date."""
 
 
 def clearness(source: Readable, grid: Grid) -> Clearness:
     """Return the share of clear pixels of each date, on the pixels of `grid`; of a table, the share of samples with a value."""
     times = tuple(time for time in source.times if time is not None)
     if isinstance(source, TableSource):
-        return Clearness(times, source.seen.mean(0))
-    shares = []
+        return Clearness(times, source.seen.mean(0), float(source.seen.any(1).mean()))
+    shares, ever = [], []
     for window in _spots(grid):
         _, valid = source.read(grid, window)
         shares.append(valid.reshape(len(valid), -1).mean(1))
-    return Clearness(times, np.mean(shares, axis=0))
+        ever.append(valid.any(0).mean())
+    return Clearness(times, np.mean(shares, axis=0), float(np.mean(ever)))
 
 
 def _spots(grid: Grid) -> list[Window]:

@@ -21,6 +21,8 @@ class Preflight:
     grid: Grid | None = None
     scene: Scene | None = None
     clear: dict[str, Clearness] = field(default_factory=dict)
+    ever: dict[str, float] = field(default_factory=dict)
+    """Source → share of the sampled pixels of the map with a value on some date, 0 to 1."""
     counted: Counted | None = None
     """Labelled pixels of the map."""
     language: str = "en"

@@ -132,6 +132,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         | {"left_out": made.draw.left_out},
         "rejections": [{**asdict(r), "text": r.text()} for r in made.samples.rejections],
         "notes": [str(note) for note in made.notes],
+        "unclassified": str(made.land.unclassified) if made.land and made.land.unclassified else None,
         "palette": [asdict(pair) for pair in alike(legend.names, legend.colors)],
         "stages": {name: asdict(replace(stage, files={})) for name, stage in made.provenance.stages.items()},
         "plan": asdict(made.plan) if made.plan else None,

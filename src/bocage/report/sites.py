@@ -15,6 +15,7 @@ from bocage.report import figures
 from bocage.report.page import rejected
 from bocage.report.render import render
 from bocage.report.sections import accuracy, area, confidence, sets, summary
+from bocage.report.sections.land_cover import without_class
 from bocage.report.sections.parts import parts
 from bocage.report.settings import Reporting
 from bocage.samples import Samples
@@ -130,6 +131,7 @@ def _map(made: SitesMaterial, site: str, land: LandCoverMap) -> dict[str, Any]:
     return {
         "name": site,
         "size": size,
+        "unclassified": without_class(land, language),
         "file": str(file.relative_to(made.layout.path)),
         "picture": figures.map_picture(file, land.legend) if seen else None,
         "confidence": figures.confidence_picture(land.files["confidence"])

@@ -79,6 +79,7 @@ def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "classes": made.legend.names,
         "mapped_pixels": dict(zip(made.legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": dict(zip(made.legend.names, areas.hectares.tolist(), strict=True)) if areas else None,
+        "unclassified": str(made.land.unclassified) if made.land and made.land.unclassified else None,
         "sample": {"file": made.sampled.file, **made.sampled.estimates.as_dict()} if made.sampled else None,
         "estimate": estimate.as_dict() if estimate else None,
         "judgement": asdict(made.judgement) if made.judgement else None,

@@ -39,6 +39,8 @@ class Facts:
 
     valid: float
     """Share of valid pixels, 0 to 1: mean over the dates. Outside the files, under masks and at nodata, no pixel is valid."""
+    ever: float
+    """Share of pixels that are valid on some of the dates, 0 to 1."""
     dates: int
     """Number of dates that were read."""
     bands: tuple[BandFacts, ...]
@@ -53,14 +55,14 @@ def facts_of(cube: Cube) -> Facts:
         A file cannot be read.
     """
     source = dates_of(cube.source, DATES)
-    found, read = [], 0
+    found, read, ever = [], 0, 0
     for window in _spots(cube.grid):
         values, valid = source.read(cube.grid, window, cube.preparation.resampling)
         found.append(np.moveaxis(values, 1, 0)[:, valid])
-        read += valid.size
+        read, ever = read + valid.size, ever + int(valid.any(0).sum())
     pixels = np.concatenate(found, axis=1)
     bands = tuple(_band(name, layer) for name, layer in zip(source.bands, pixels, strict=True))
-    return Facts(pixels.shape[1] / read, len(source.times), bands)
+    return Facts(pixels.shape[1] / read, ever * len(valid) / read, len(source.times), bands)
 
 
 def _spots(grid: Grid) -> list[Window]:

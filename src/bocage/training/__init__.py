@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bocage.training.certainty import certainty_of, drawn
     from bocage.training.changes import Answers, Change, Importance, Round
     from bocage.training.choice import Choice
-    from bocage.training.cutoffs import at_cutoff, proposed
+    from bocage.training.cutoffs import at_cutoff, fixed_dates, proposed
     from bocage.training.domain import features_of
     from bocage.training.encoder import load_encoder
     from bocage.training.ensemble import map_pixels
@@ -79,6 +79,7 @@ __all__ = [
     "estimate",
     "features_of",
     "few_shared",
+    "fixed_dates",
     "idle_settings",
     "imitates_bfloat16",
     "importance",

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from bocage.errors import ModelError
 from bocage.machine import device_of
-from bocage.models import Network, moved
+from bocage.models import MODELS, Network, card_for, moved
 from bocage.models.base import last_days, seen_by
 from bocage.samples import Chips
 from bocage.scene import Scene, Scenes, series_of
 from bocage.sources.until import describes_a_year, is_series
 from bocage.training.batches import Ahead, batches
 from bocage.training.calibration import shrunk
+from bocage.training.choice import Choice
 from bocage.training.settings import Training
 from bocage.training.trained import Trained
 
@@ -50,9 +51,20 @@ def check_cutoff(training: Training, scene: Scene | Scenes, network: Network) ->
             if cube.preparation.fill:
                 raise ModelError(
                     f"[training] cutoff: the source '{name}' is gap-filled: its values before a cut-off come from later dates. "
-                    "Remove 'fill' from the source and choose a model that takes masked dates (patchwork, ltae, gru, "
-                    "random_forest), or remove cutoff."
+                    "Remove 'fill' from the source and choose a model that takes any number of dates (patchwork, ltae, gru), "
+                    "or remove cutoff."
                 )
+
+
+def fixed_dates(choice: Choice, scene: Scene, network: Network) -> tuple[str, ...]:
+    """Return the series of which a model needs the number of dates of its training: it cannot map until a day.
+
+    These are series of acquisition dates. A gap-filled series has all its regular dates until any day.
+    """
+    if network.any_source or not card_for(MODELS.get(choice.name), choice.config).same_dates:
+        return ()
+    series = series_of(scene, network.footprints)
+    return tuple(name for name, cube in series.items() if not cube.preparation.fill)
 
 
 def _scenes_of(scene: Scene | Scenes) -> Sequence[Scene]:

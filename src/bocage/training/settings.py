@@ -96,8 +96,9 @@ class Training:
     drawn between 0 and this value."""
     cutoff: Annotated[float, SHARE] = 0.0
     """Probability, at least 0 and below 1, that a training sample has no dates after a random day, the same for all its series.
-    Such a model also maps a season that is not over (``bocage season``, ``bocage map --until``). The series need their
-    acquisition dates: gap filling reads later dates."""
+    Such a model also maps a season that is not over (``bocage season``, ``bocage map --until``), if it takes any number of
+    dates (patchwork, ltae, gru); models for a fixed number of dates (tempcnn, random_forest, lightgbm, ...) do not. The series
+    need their acquisition dates: gap filling reads later dates."""
     ema: Annotated[float, SHARE] = 0.0
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""

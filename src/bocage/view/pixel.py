@@ -16,7 +16,6 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.models import Footprint
-from bocage.progress import QUIET
 from bocage.scene import Block, Cube
 from bocage.view.raster import part
 from bocage.view.viewed import RasterLayer, Viewed
@@ -140,13 +139,13 @@ class Pixel:
         SourceError
             A file cannot be read.
         """
-        from bocage.mapping import Mapping, attention_at, predict, scene_for  # PyTorch is imported with the first pixel
+        from bocage.mapping import attention_at, predict, scene_for  # PyTorch is imported with the first pixel
 
         viewed = self.viewed
         if viewed.model is None or viewed.scene is None:
             return {"probabilities": None, "attention": {}}
         until, trained, scene = viewed.until, viewed.trained, viewed.scene
-        scene = scene_for(trained, scene, Mapping(until=until), QUIET) if until else scene
+        scene = scene_for(trained, scene, until) if until else scene
         scene = trained.limited(scene)
         trained = trained.for_scene(scene)
         found = predict(trained, scene, self.window, device_of("cpu"))

@@ -48,6 +48,7 @@ def picture(made: Pictured) -> dict[str, Any] | None:
     found: dict[str, Any] = {
         "picture": figures.map_picture(made.land.files["classes"], made.land.legend),
         "file": str(made.land.files["classes"].relative_to(made.layout.path)),
+        "unclassified": without_class(made.land, made.language),
         "imagery": None,
         "confidence": None,
         "novelty": None,
@@ -69,6 +70,11 @@ def picture(made: Pictured) -> dict[str, Any] | None:
     except BocageError:  # the imagery may have moved since the run; the report shows the map without it
         return found
     return found | {"imagery": figures.image(shown), "source": name, "bands": ", ".join(bands)}
+
+
+def without_class(land: LandCoverMap, language: str) -> str:
+    """Return what to say of the pixels of a map without a class; empty if there are few."""
+    return land.unclassified.text(language) if land.unclassified else ""
 
 
 def palette_warnings(legend: Legend, language: str) -> list[str]:

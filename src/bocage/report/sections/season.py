@@ -6,6 +6,7 @@ from typing import Any
 from bocage.evaluation.season import Interval, Reached
 from bocage.report import season_figures
 from bocage.report.material import Material
+from bocage.report.sections.summary import model_name
 from bocage.words import number, percent, sentence, words_of
 
 
@@ -35,6 +36,9 @@ def _words(made: Material) -> list[str]:
     parts = [sentence("season_about", language, last=percent(last.mean, language))]
     parts.append(w["season_interval"].format(draws=draws) if draws > 1 else w["season_one_draw"])
     parts.append(w["season_trained"] if found.cutoff else w["season_whole"])
+    if found.fixed:
+        names = tuple(f"'{name}'" for name in found.fixed)
+        parts.append(sentence("note_fixed_dates", language, model=model_name(made), n=len(names), sources=names))
     reached = found.overall.mean
     key = "season_reached" if reached else "season_not_reached"
     parts.append(sentence(key, language, wanted=percent(found.wanted, language, 0), day=str(reached)))
