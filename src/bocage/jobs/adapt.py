@@ -4,9 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from bocage.disk import replacing
 from bocage.errors import RunFolderError, SamplesError
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
@@ -15,10 +13,9 @@ from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Polygons, Transfer
 from bocage.run import has_results, held, missed_at_sites, open_scene
-from bocage.samples import Chips, Labelled, Pixels, finest, labelled
+from bocage.samples import Chips, Pixels, finest, labelled
 from bocage.samples.reference import fingerprint_reference
 from bocage.samples.unlabelled import NONE, cut_pixels, joined, scatter
-from bocage.scene import Scene
 from bocage.training import (
     Adapting,
     Judgement,
@@ -94,7 +91,7 @@ def adapt_to(
         record = Adaptation(transfer, fingerprint, adapted.legend, change, used)
         record.save(layout.adapted)
         if found:
-            _save_coordinates(found, scene, layout)
+            found.coordinates(scene.ids).to_parquet(layout.adapted_pixels)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
         return adapted
@@ -116,13 +113,6 @@ def _judged(
         action = "A gain is not expected: the model is kept as it is. To adapt it anyway, give --always."
     progress.say(f"{judgement.text()} {action}")
     return judgement
-
-
-def _save_coordinates(found: Labelled, scene: Scene, layout: RunLayout) -> None:
-    """Write where the reference pixels of an adaptation are, by which an evaluation recognises their polygons."""
-    columns = {"polygon": found.pixels.polygon} | found.coordinates(scene.ids).columns()
-    with replacing(layout.adapted_pixels) as partial:
-        pd.DataFrame(columns).to_parquet(partial)
 
 
 def _known(recipe: Recipe, legend: Legend, pixels: Pixels) -> Pixels:

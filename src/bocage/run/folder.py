@@ -228,7 +228,8 @@ class RunFolder:
         for one in (stage, *([f"evaluate/{number}", "importance"] if kind == "train" else [])):
             self.provenance.stages.pop(one, None)
         self._write()
-        for path in self.layout.split(int(number)).tested if kind == "train" else ():
+        split = self.layout.split(int(number)) if kind == "train" else None
+        for path in (split.training, *split.tested) if split else ():
             path.unlink(missing_ok=True)
 
     def keep_draws(self, draws: int, progress: Progress) -> None:

@@ -29,7 +29,7 @@ from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import read_for, scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.sets import promised_by
-from bocage.run.stages import NOT_MEASURED, STAGES, report_absent, score_of_draw, score_of_draws
+from bocage.run.stages import NOT_MEASURED, STAGES, report_absent, score_of_draw, score_of_draws, train_draw
 from bocage.samples import Needs, Samples, Survey, WindowNeeds
 from bocage.samples.cut import STORE, Reach
 from bocage.samples.join import join_samples
@@ -121,7 +121,7 @@ class SitesRun:
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
-            work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
+            work = partial(train_draw, trainer, k, self.layout.split(k), self.progress)
             self.folder.once(f"train/{k}", self.keys["train"], work, self.progress)
 
     def evaluate(self) -> Score:
