@@ -3,14 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bocage.disk import digest
 from bocage.layout import RunLayout
 from bocage.mapping import region_of
 from bocage.models.reconstruction import reconstruction
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import claim, held, segment_first
-from bocage.run.start import STAGE, pretraining_key
+from bocage.run.start import STAGE, pretraining_key, settle_pretraining
 from bocage.samples.unlabelled import Drawing, cut_pixels
 from bocage.training import Pretrained, Pretraining, check_device, pretrain
 
@@ -27,7 +26,7 @@ def pretrain_on(
     Raises
     ------
     RunFolderError
-        The folder contains another run, and `overwrite` is False.
+        The folder contains another run, or a pretraining with other settings, and `overwrite` is False.
     ModelError
         The network has no encoder that can be trained without labels.
     """
@@ -50,5 +49,6 @@ def pretrain_on(
         if not layout.pretrained.path.exists():
             folder.forget(STAGE)
         inside = (region.describe(),) if region else ()
-        folder.once(STAGE, pretraining_key(recipe, claimed.inputs) + digest(settings, *inside), work, progress)
+        own = settle_pretraining(folder, settings, inside, overwrite)
+        folder.once(STAGE, pretraining_key(recipe, claimed.inputs) + own, work, progress)
     return Pretrained.load(layout.pretrained.path)
