@@ -327,7 +327,8 @@ def _for_training(run: SitesRun) -> SitesRun:
     recipe, learning = run.recipe, [site for site in run.recipe.sites if site.reference]
     scenes = Scenes({site.name: run.scenes[site.name] for site in learning})
     bands = scenes.meeting()
-    _report_bands(scenes, bands, run.progress)
+    for note in scenes.unused(bands):
+        run.progress.say(note.advised)
     scenes = Scenes({name: limited(scene, bands) for name, scene in scenes.by_site.items()})
     network = recipe.choice.build(scenes, recipe.legend)
     check_sites(scenes, recipe.choice, network)
@@ -347,13 +348,6 @@ def _for_training(run: SitesRun) -> SitesRun:
         message = f"draws are numbered 0 to {run.samples.draws - 1}; found {recipe.map.draw}"
         raise RecipeError(recipe.path, [Problem("map.draw", message)])
     return _with_keys(run)
-
-
-def _report_bands(scenes: Scenes, bands: Mapping[str, tuple[str, ...]], progress: Progress) -> None:
-    """Report the bands that are not used because a site lacks them."""
-    for name, cubes in scenes.cubes.items():
-        if unused := list(dict.fromkeys(b for cube in cubes.values() for b in cube.bands if b not in bands[name])):
-            progress.say(f"Source '{name}': {', '.join(unused)} are not at all sites, and are not used.")
 
 
 def _cut(run: SitesRun, site: Site, needs: Needs, key: str) -> Usable:
