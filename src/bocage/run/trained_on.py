@@ -126,7 +126,7 @@ class TrainedOn:
         if self.how == "run":
             return (
                 f"{places} (run {self.folder}), with the same imagery: the figures on all polygons are not an estimate of its "
-                f"accuracy.{rest or ' That on its test polygons is in the score.json of the run.'}"
+                f"accuracy.{rest or ' That on its test polygons, if it has some, is in the score.json of the run.'}"
             )
         return (
             f"{places} (run {self.folder}), with other imagery: the figures on all polygons are not an estimate of its accuracy "
