@@ -394,7 +394,7 @@ def test_check_reports_what_sites_do_not_have_in_common(lands):
     path = written(lands, site("north"), south)
     found = {one.what.code: one for one in check(path).findings}
     assert found["bands_unused"].severity == "warning"
-    assert found["bands_unused"].what.text("fr").endswith("non utilisées : red, ndvi (manquent à : south).")
+    assert found["bands_unused"].what.text("fr").endswith("non utilisées\u00a0: red, ndvi (manquent à\u00a0: south).")
     written(lands, site("north", (SERIES, IMAGE)), site("south"))
     errors = [str(one.what) for one in check(path).findings if one.severity == "error"]
     assert any("The site 'south' has no source 'pan', and random_forest needs all" in text for text in errors), errors
