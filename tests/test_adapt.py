@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from shapely import box
 
 from bocage.cli import main
 from bocage.errors import RunFolderError, SamplesError, TrainingError
 from bocage.jobs.adapt import adapt_to
+from bocage.jobs.map import map_with
+from bocage.jobs.pretrain import pretrain_on
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
-from bocage.training import Adapting, Region, Trained, classify, remarks
+from bocage.training import Adapting, Pretraining, Region, Trained, classify, remarks
 from bocage.training.adapt import surest
 from conftest import FOREST, PAN_MS, S2, Told
 
@@ -46,6 +50,36 @@ def turned_over(landscape):
         with rasterio.open(landscape / f"{name}.tif", "r+") as dataset:
             values = dataset.read()
             dataset.write((values.max() + values.min() - values).astype(values.dtype))
+
+
+class Drawn(Exception):  # noqa: N818 - ends a command once its pixels are drawn
+    pass
+
+
+@pytest.mark.parametrize("job", ["adapt", "map", "pretrain"])
+def test_unlabelled_pixels_are_drawn_inside_the_region_of_the_map(trained, landscape, tmp_path, monkeypatch, job):
+    path, model = trained
+    with rasterio.open(landscape / "pan.tif") as dataset:
+        west, south, east, north = dataset.bounds
+        crs, step = dataset.crs, dataset.res[0]
+    halves = [box(west, south, west + 40 * step, north), box(west + 40 * step, south, east, north)]
+    gpd.GeoDataFrame({"part": ["west", "east"]}, geometry=halves, crs=crs).to_file(landscape / "area.gpkg")
+    parsed = read_recipe(path, ["map.region=area.gpkg", "map.where=part = 'west'"])
+
+    def cut(scene, pixels, *_):
+        raise Drawn(pixels)
+
+    monkeypatch.setattr("bocage.samples.unlabelled.cut", cut)
+    work = {
+        "adapt": lambda: adapt_to(parsed, model, tmp_path / "out", settings=QUICK),
+        "map": lambda: map_with(parsed, model, tmp_path / "out"),
+        "pretrain": lambda: pretrain_on(parsed, tmp_path / "out", Pretraining(pixels=256)),
+    }[job]
+    with pytest.raises(Drawn) as error:
+        work()
+    pixels = error.value.args[0]
+    assert pixels.column.max() < 40
+    assert len(pixels) >= 256
 
 
 @pytest.mark.slow

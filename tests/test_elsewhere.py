@@ -277,7 +277,7 @@ def test_the_polygons_that_trained_a_model_do_not_measure_its_accuracy(recipe, l
     run(parsed, out, ("train",))
     assert trained_on(parsed, out, tmp_path / "same") == "run"
     assert main(["evaluate", str(path), "--model", str(out), "--out", str(tmp_path / "printed")]) == 0
-    assert "warning: 15 of 15 reference polygons trained the model" in " ".join(capsys.readouterr().out.split())
+    assert "warning: 6 of 15 reference polygons trained the model" in " ".join(capsys.readouterr().out.split())
     shutil.copytree(out / "splits/0/model", tmp_path / "copied")
     assert trained_on(parsed, tmp_path / "copied", tmp_path / "unknown") is None
     for where, how in (("code = 1", "run"), ("", "run")):
@@ -285,6 +285,24 @@ def test_the_polygons_that_trained_a_model_do_not_measure_its_accuracy(recipe, l
         assert trained_on(selected, out, tmp_path / "selected", overwrite=True) == how
     brighter(landscape)
     assert trained_on(read_recipe(path), out, tmp_path / "later") == "other imagery"
+
+
+def test_the_polygons_that_trained_are_known_before_the_test_of_the_run(recipe, tmp_path):
+    parsed, out = read_recipe(recipe(FOREST)), tmp_path / "run"
+    run(parsed, out, ("train",))
+    assert trained_on(parsed, out, tmp_path / "before") == "run"
+    run(parsed, out, ("evaluate",))
+    assert trained_on(parsed, out, tmp_path / "after") == "run"
+    before, after = (json.loads((tmp_path / name / "score.json").read_text()) for name in ("before", "after"))
+    assert before == after
+    tested = pd.read_parquet(out / "splits/0/test.parquet")
+    assert before["trained_on"]["polygons"] == 15 - tested.polygon.nunique()
+    assert before["other_polygons"]["tested_pixels"] == len(tested)
+    for name in ("training.parquet", "test.parquet"):  # the folder of an earlier version
+        (out / "splits/0" / name).unlink()
+    assert trained_on(parsed, out, tmp_path / "earlier") == "run"
+    earlier = json.loads((tmp_path / "earlier/score.json").read_text())
+    assert (earlier["trained_on"]["polygons"], earlier["other_polygons"]) == (None, None)
 
 
 @pytest.mark.slow

@@ -325,7 +325,9 @@ def test_a_target_of_other_bands_or_of_another_grid_is_refused_in_one_message(
     coarse = recipe(PATCHWORK, NATIVE + PAN_MS, "ms")
     arguments[3] = str(coarse)
     assert main(arguments) == 1
-    assert "trained with ratio to the map" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "source 'pan': trained with ratio to the map 1 per map pixel, found" in said
+    assert "had 10 CRS units in the training and have 40 here: set [grid] resolution = 10, or [grid] like" in said
     assert not (tmp_path / "out/model").exists()
 
 

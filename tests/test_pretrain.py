@@ -1,5 +1,6 @@
 """A start without labels: what is hidden stays hidden, and a training takes it up or says why not."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import safetensors.torch
 import torch
 
 from bocage.cli import main
-from bocage.errors import ModelError, TrainedError
+from bocage.errors import ModelError, RunFolderError, TrainedError
 from bocage.grid import Ratio
 from bocage.jobs.pretrain import pretrain_on
 from bocage.jobs.run import run
@@ -130,7 +131,10 @@ def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_p
     run(read, tmp_path / "out", ("train",))
     before = Trained.load(tmp_path / "out/splits/0/model")
     pretrain_on(read, tmp_path / "out", QUICK)
-    opened = run(read, tmp_path / "out", ("train",))
+    with pytest.raises(RunFolderError, match=r"it differs in: pretrained weights\)"):
+        run(read, tmp_path / "out", ("train",))
+    assert Trained.load(tmp_path / "out/splits/0/model").fingerprint == before.fingerprint
+    opened = run(read, tmp_path / "out", ("train",), overwrite=True)
     after = Trained.load(tmp_path / "out/splits/0/model")
     assert opened.start is not None
     assert after.normalisation == opened.start.normalisation, "bands are scaled as in the pretraining"
@@ -138,6 +142,25 @@ def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_p
     written = (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns
     run(read, tmp_path / "out", ("train",))
     assert (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns == written, "and then it is current"
+    shutil.move(tmp_path / "out/pretrained", tmp_path / "moved")
+    with pytest.raises(RunFolderError, match=r"it differs in: pretrained weights\)"):
+        run(read, tmp_path / "out", ("train",))
+    shutil.move(tmp_path / "moved", tmp_path / "out/pretrained")
+    run(read, tmp_path / "out", ("train",))
+    assert (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns == written
+
+
+def test_a_complete_pretraining_is_not_replaced_by_one_with_other_settings(path, tmp_path):
+    read, out = read_recipe(path), tmp_path / "out"
+    first = pretrain_on(read, out, QUICK).fingerprint
+    written = (out / "pretrained/weights.safetensors").stat().st_mtime_ns
+    pretrain_on(read, out, QUICK)
+    with pytest.raises(RunFolderError, match=r"it differs in: pretraining epochs, pretraining pixels\)"):
+        pretrain_on(read, out, replace(QUICK, pixels=300, epochs=1))
+    open_run(read, out)
+    pretrain_on(read, out, QUICK)
+    assert (out / "pretrained/weights.safetensors").stat().st_mtime_ns == written, "it is current"
+    assert pretrain_on(read, out, replace(QUICK, epochs=1), overwrite=True).fingerprint != first
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Maps of regions beside the map of a run: several side by side, made again after a change, the run untouched."""
 
+from types import SimpleNamespace
+
 import geopandas
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from bocage.cli import main
 from bocage.errors import MappingError
 from bocage.grid import Grid
 from bocage.mapping.region import read_region
+from bocage.samples.unlabelled import Drawing
 from conftest import not_finite
 
 WEST_PART, EAST_PART = (2, 3, 12, 14), (20, 3, 33, 20)
@@ -171,3 +174,25 @@ def test_regions_that_cannot_be_used_are_refused(tmp_path):
         read(tmp_path, shapely.Polygon([(300_000, 7_650_000), (300_010, 7_649_990), (300_050, 7_649_950)]))
     with pytest.raises(MappingError, match="cannot be transformed from EPSG:4326 to EPSG:32740.*clip the polygons"):
         read(tmp_path, shapely.box(50, 0, 60, 95), crs="EPSG:4326")
+
+
+@pytest.mark.parametrize(("many", "side"), [(64, 4), (1000, 8), (1, 8)])
+def test_pixels_are_drawn_inside_the_region(tmp_path, many, side):
+    """A square, and a triangle that reaches beyond the map and into its last, incomplete squares."""
+    triangle = shapely.Polygon([(300_150, 7_649_700), (300_400, 7_649_700), (300_400, 7_650_000)])
+    region = read(tmp_path, INSIDE, triangle)
+    inside = region.inside(GRID, GRID.window)
+    scene = SimpleNamespace(grid=GRID, ids=None)
+    drawn = Drawing(3, region).pixels(scene, many, first=5, side=side)
+    found = np.zeros(GRID.shape, int)
+    np.add.at(found, (drawn.row, drawn.column), 1)
+    assert found.max() == 1
+    assert not found[~inside].any()
+    assert min(many, inside.sum()) <= len(drawn) <= many + side**2
+    if many > inside.sum():
+        assert (found[inside] == 1).all()
+    squares = np.unique(np.stack([drawn.row // side, drawn.column // side, drawn.polygon]), axis=1)
+    assert squares[2].tolist() == list(range(5, 5 + squares.shape[1])), "a number for each square"
+    assert Drawing(3, region).pixels(scene, many, 5, side).row.tolist() == drawn.row.tolist()
+    where = np.unique(Drawing(4, region).pixels(scene, 64, side=4).polygon)
+    assert len(where) > 1

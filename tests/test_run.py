@@ -65,7 +65,7 @@ def test_a_training_ends_the_tests_and_the_draws_of_the_earlier_recipe(recipe, t
     run(read_recipe(path, ["split.draws=2", "split.seed=1"]), out, ("train",), told, overwrite=True)
     assert f"{out / 'splits/2'} is removed: the recipe has 2 draw(s) now." in told.words
     assert sorted(one.name for one in (out / "splits").iterdir()) == ["0", "1"]
-    assert not [*out.glob("splits/*/*.parquet"), *out.glob("splits/*/*.json")]
+    assert not [*out.glob("splits/*/test.parquet"), *out.glob("splits/*/*.json")]
     stages = Provenance.load(out / "provenance.json").stages
     assert {"train/0", "train/1"} <= set(stages)
     assert not {"train/2", "evaluate/0", "evaluate/1", "evaluate/2", "importance"} & set(stages)

@@ -17,6 +17,7 @@ from bocage.cli import main
 from bocage.errors import MappingError, RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
 from bocage.grid import Grid, Window
+from bocage.jobs.check import check
 from bocage.jobs.qgis import project_of
 from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.jobs.run import run
@@ -384,7 +385,19 @@ def test_bands_that_a_site_lacks_are_not_used(lands, tmp_path):
     told = Told()
     samples = opened(written(lands, site("north"), south), tmp_path / "run", progress=told).joined
     assert samples.cuts["s2"].bands == 1
-    assert any("Source 's2': red, ndvi are not at all sites" in text for text in told.words)
+    said = "Source 's2': Bands that are not at all sites, and are not used: red, ndvi (missing at south)."
+    assert any(text.startswith(said) for text in told.words)
+
+
+def test_check_reports_what_sites_do_not_have_in_common(lands):
+    south = site("south").replace('red = "south/s2/red.tif", ', "").replace('indices = ["ndvi"]\n', "")
+    path = written(lands, site("north"), south)
+    found = {one.what.code: one for one in check(path).findings}
+    assert found["bands_unused"].severity == "warning"
+    assert found["bands_unused"].what.text("fr").endswith("non utilisées\u00a0: red, ndvi (manquent à\u00a0: south).")
+    written(lands, site("north", (SERIES, IMAGE)), site("south"))
+    errors = [str(one.what) for one in check(path).findings if one.severity == "error"]
+    assert any("The site 'south' has no source 'pan', and random_forest needs all" in text for text in errors), errors
 
 
 @pytest.mark.slow
@@ -412,6 +425,16 @@ def test_a_source_of_another_resolution_is_refused(lands, tmp_path):
     south = site("south", (SERIES, IMAGE)).replace("south/pan.tif", "south/ms.tif").replace('["pan"]', '["pan", "-"]')
     path = written(lands, site("north", (SERIES, IMAGE)), south)
     with pytest.raises(TrainingError, match=r"Source 'pan': ratio to the map .* at the site 'north', but"):
+        opened(path, tmp_path / "run")
+
+
+def test_a_map_of_another_resolution_is_refused_with_a_remedy(lands, tmp_path):
+    north, south = (
+        site(name, (SERIES, IMAGE)).replace("pan.tif", "ms.tif").replace('["pan"]', '["pan", "-"]')
+        for name in ("north", "south")
+    )
+    path = written(lands, north, south.replace('like = "s2"', 'like = "pan"'))
+    with pytest.raises(TrainingError, match=r"ratio to the map .* Give all sites a map of the same resolution"):
         opened(path, tmp_path / "run")
 
 
@@ -453,8 +476,9 @@ def test_a_class_of_no_site_is_refused(lands, tmp_path):
     ],
 )
 def test_recipes_that_are_refused(tmp_path, sites, more, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RecipeError, match=message) as error:
         read_recipe(written(tmp_path, *map(site, sites), **more))
+    assert str(error.value).count(message) <= 1, "once, not once for each site"
 
 
 def test_a_recipe_with_sites_has_no_sources_of_its_own(tmp_path):

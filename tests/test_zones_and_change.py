@@ -38,7 +38,7 @@ from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
 from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
-from bocage.run import EDITED, NOT_EVALUATED, OTHER_MODEL
+from bocage.run import EDITED, NOT_EVALUATED, NOT_TESTED, OTHER_MODEL
 from bocage.run import test_pixels_of as pixels_at
 from bocage.run.folder import FINISHING
 from bocage.view import open_viewed
@@ -720,6 +720,13 @@ def test_the_test_pixels_of_an_earlier_model_say_nothing_about_the_map_of_its_su
     records["stages"]["train/0"]["finished"] = "2999-01-01T00:00:00+00:00"
     (out / "provenance.json").write_text(json.dumps(records))
     assert pixels_at(out) == NOT_EVALUATED
+
+
+@pytest.mark.slow
+def test_a_map_whose_model_was_trained_on_all_polygons_has_no_test_pixels(finished, tmp_path):
+    whole = read_recipe(finished().recipe, ["split.train=1.0", "split.draws=1"])
+    run(whole, tmp_path / "run", ("train", "evaluate", "map"))
+    assert pixels_at(tmp_path / "run") == NOT_TESTED
 
 
 def test_the_viewer_shows_no_test_of_another_model_over_a_map(retrained, finished):

@@ -126,7 +126,7 @@ class Ratio:
         return Window(y0, x0, y1 - y0, x1 - x0)
 
     def __str__(self) -> str:
-        return f"{self.finer} per map pixel" if self.finer > 1 else f"1 per {self.coarser} map pixels"
+        return f"{self.finer} per map pixel" if self.coarser == 1 else f"1 per {self.coarser} map pixels"
 
 
 def name_of(crs: Any) -> str:

@@ -60,7 +60,7 @@ def adapt(model: Path, recipe: Path, site: str | None, out: Path | None, overwri
     type=click.IntRange(256),
     default=16_384,
     show_default=True,
-    help="Number of pixels drawn from the scene.",
+    help="Number of pixels drawn from the scene, inside [map] region if there is one.",
 )
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Number of epochs.")
 @DEVICES

@@ -4,20 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from bocage.disk import replacing
 from bocage.errors import RunFolderError, SamplesError
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import Legend
+from bocage.mapping import region_of
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Polygons, Transfer
 from bocage.run import has_results, held, missed_at_sites, open_scene
-from bocage.samples import Chips, Labelled, Pixels, finest, labelled
+from bocage.samples import Chips, Pixels, finest, labelled
 from bocage.samples.reference import fingerprint_reference
-from bocage.samples.unlabelled import NONE, cut_pixels, joined, scatter
+from bocage.samples.unlabelled import NONE, Drawing, cut_pixels, joined
 from bocage.scene import Scene
 from bocage.training import (
     Adapting,
@@ -75,13 +74,12 @@ def adapt_to(
         trained.check_scene(scene)
         for remark in remarks(trained, scene):
             progress.say(remark)
-        nothing = scatter(scene, 0, seed).take(np.zeros(0, int))
         found = finest(labelled(scene, recipe.survey), recipe.legend) if settings.polygons else None
-        known = _known(recipe, trained.legend, found.pixels) if found else nothing
-        free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
+        known = _known(recipe, trained.legend, found.pixels) if found else None
+        pixels = _with_unlabelled(known, recipe, scene, settings, progress)
         transfer = Transfer.of(trained, scene, model, asked_of(recipe))
         missed = missed_at_sites(ModelLayout.of(model))
-        with cut_pixels(scene, joined(known, free), trained, layout.scratch, progress) as chips:
+        with cut_pixels(scene, pixels, trained, layout.scratch, progress) as chips:
             judgement = _judged(trained, chips, settings, missed, progress)
             if judgement.adapts or settings.always or settings.polygons:
                 adapted, change = adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
@@ -94,10 +92,22 @@ def adapt_to(
         record = Adaptation(transfer, fingerprint, adapted.legend, change, used)
         record.save(layout.adapted)
         if found:
-            _save_coordinates(found, scene, layout)
+            found.coordinates(scene.ids).to_parquet(layout.adapted_pixels)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
         return adapted
+
+
+def _with_unlabelled(
+    known: Pixels | None, recipe: Recipe, scene: Scene, settings: Adapting, progress: Progress
+) -> Pixels:
+    """Return labelled pixels, followed by unlabelled ones that are drawn inside the region of the map."""
+    region = region_of(recipe.map, scene)
+    for remark in region.remarks if region else ():
+        progress.say(remark)
+    first = 0 if known is None else int(known.polygon.max(initial=-1)) + 1
+    free = Drawing(settings.seed, region).pixels(scene, settings.pixels, first)
+    return free if known is None else joined(known, free)
 
 
 def _judged(
@@ -116,13 +126,6 @@ def _judged(
         action = "A gain is not expected: the model is kept as it is. To adapt it anyway, give --always."
     progress.say(f"{judgement.text()} {action}")
     return judgement
-
-
-def _save_coordinates(found: Labelled, scene: Scene, layout: RunLayout) -> None:
-    """Write where the reference pixels of an adaptation are, by which an evaluation recognises their polygons."""
-    columns = {"polygon": found.pixels.polygon} | found.coordinates(scene.ids).columns()
-    with replacing(layout.adapted_pixels) as partial:
-        pd.DataFrame(columns).to_parquet(partial)
 
 
 def _known(recipe: Recipe, legend: Legend, pixels: Pixels) -> Pixels:

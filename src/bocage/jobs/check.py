@@ -1,6 +1,6 @@
 """``bocage check``: check the recipe and all its inputs before a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from bocage.samples import WindowNeeds, check_split
 from bocage.samples.masked import notes_on_masked, with_dates
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
-from bocage.scene import Cube, Scene, make_scene
+from bocage.scene import Cube, Scene, Scenes, limited, make_scene
 from bocage.scene.facts import facts_of
 from bocage.sources import (
     SENSORS,
@@ -86,13 +86,17 @@ def check(
     if not recipe.sites:
         return _checked(recipe, folder, progress)
     whole = Preflight(recipe.name, language=recipe.report.language)
-    counted, grids = [], []
+    counted, grids, scenes = [], [], {}
     for one in recipe.sites:
         found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: "), alone=False)
         whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found.findings]
         if found.counted and found.grid:
             counted.append(found.counted)
             grids.append(found.grid)
+        if found.scene and found.scene.ids is None and one.reference:
+            scenes[one.name] = found.scene
+    if len(scenes) == sum(site.reference is not None for site in recipe.sites):
+        whole.findings += _of_common_sources(recipe, scenes)
     if len(counted) == sum(site.reference is not None for site in recipe.sites):
         whole.findings += _of_all_sites(at_all_sites(counted, grids, recipe.split), recipe)
     whole.findings = ordered(whole.findings)
@@ -119,6 +123,20 @@ def _of_all_sites(counted: Counted, recipe: Recipe) -> Iterator[Finding]:
         drop_rare(counted, recipe.legend, replace(recipe.split, rare="drop"))
     except SamplesError as error:
         yield Finding.quoting("reference", error)
+
+
+def _of_common_sources(recipe: Recipe, scenes: Mapping[str, Scene]) -> Iterator[Finding]:
+    """Yield findings on bands that are not at all sites with polygons, and on sources that differ between them."""
+    from bocage.training import check_sites
+
+    every = Scenes(scenes)
+    try:
+        bands = every.meeting()
+        yield from (Finding.of("warning", note.source, note) for note in every.unused(bands))
+        every = Scenes({name: limited(scene, bands) for name, scene in scenes.items()})
+        check_sites(every, recipe.choice, recipe.choice.build(every, recipe.legend))
+    except BocageError as error:
+        yield Finding.quoting("sources", error)
 
 
 def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) -> Preflight:

@@ -16,6 +16,7 @@ from bocage.mapping import (
     compare_legends,
     make_map,
     proposal,
+    region_of,
     sight_of,
 )
 from bocage.progress import QUIET, Progress
@@ -32,6 +33,7 @@ from bocage.run import (
     segment_first,
     settled,
 )
+from bocage.samples.unlabelled import Drawing
 from bocage.scene import Scene
 from bocage.training import Certainty, Judgement, Reduced, Trained
 
@@ -102,7 +104,8 @@ def _report_fit(
     """Report the differences of the legends, and propose an adaptation if many pixels are outside the training domain."""
     for said in compare_legends(recipe.legend, trained):
         progress.say(said)
-    seen = sight_of(trained, scene, layout.scratch, recipe.choice.training.device, recipe.split.seed, progress)
+    drawing = Drawing(recipe.split.seed, region_of(recipe.map, scene))
+    seen = sight_of(trained, scene, drawing, layout.scratch, recipe.choice.training.device, progress)
     if advice := proposal(trained, seen.outside, adapting(recipe, model)):
         progress.say(advice)
     return seen

@@ -6,7 +6,7 @@
     ├── recipe.toml  provenance.json  plan.json
     ├── scene/                      prepared cubes and cut samples
     ├── samples.parquet  pretrained/  pretrained.csv
-    ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
+    ├── splits/<k>/                 model/  curves.csv  training.parquet  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
     ├── objects/                    objects.{tif,parquet}
@@ -98,6 +98,11 @@ class SplitLayout:
     def curves(self) -> Path:
         """Loss and F-measure of every epoch."""
         return self.path / "curves.csv"
+
+    @property
+    def training(self) -> Path:
+        """Coordinates of the samples of the training and validation parts."""
+        return self.path / "training.parquet"
 
     @property
     def checkpoint(self) -> Path:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bocage.mapping.delivery import Item
     from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
     from bocage.mapping.predict import Classified, Forward, Prediction, attention_at, classify_at, predict, predict_at
-    from bocage.mapping.region import read_region
+    from bocage.mapping.region import read_region, region_of
     from bocage.mapping.settings import Computing, Mapping, Workers
     from bocage.mapping.speed import pixels_per_second
     from bocage.mapping.suitability import Sight, compare_legends, proposal, sight_of
@@ -56,6 +56,7 @@ __all__ = [
     "proposal",
     "read_codes",
     "read_region",
+    "region_of",
     "report_edited",
     "scene_for",
     "share_beyond",

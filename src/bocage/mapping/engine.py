@@ -23,7 +23,7 @@ from bocage.mapping.arrivals import Notes
 from bocage.mapping.delivery import Delivery, Item
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
-from bocage.mapping.region import read_region
+from bocage.mapping.region import region_of
 from bocage.mapping.settings import Computing, Mapping, Workers
 from bocage.mapping.store import Store, checksum, take
 from bocage.mapping.until import remarks_until, scene_for
@@ -161,9 +161,7 @@ class Making:
         for remark in (*remarks_until(trained, whole, scene, settings), *remarks(trained, scene)):
             progress.say(remark)
         _check_model(trained, settings)
-        region = (
-            read_region(settings.region, settings.region_layer, settings.where, scene.grid) if settings.region else None
-        )
+        region = region_of(settings, scene)
         for remark in region.remarks if region else ():
             progress.say(remark)
         least = _least(trained, settings, progress)

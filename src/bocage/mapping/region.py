@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rasterio.features import geometry_mask
 
 from bocage.errors import MappingError, SourceError
 from bocage.grid import Grid, Window
+from bocage.mapping.settings import Mapping
+from bocage.scene import Scene
 from bocage.sources.partition import clipped, moved
 from bocage.vectorfile import features_of, layer_of, shapes_of
 
@@ -53,9 +56,33 @@ class Region:
         with _ALONE:
             return np.asarray(geometry_mask([near], target.shape, target.transform, invert=True))
 
+    def around(self, grid: Grid) -> Window:
+        """Return the smallest window of the grid that contains the region."""
+        west, south, east, north = self.shape.bounds
+        to = grid.transform
+        rows, columns = (
+            sorted((y - to.f) / to.e for y in (south, north)),
+            sorted((x - to.c) / to.a for x in (west, east)),
+        )
+        top, left, bottom, right = floor(rows[0]), floor(columns[0]), ceil(rows[1]), ceil(columns[1])
+        return Window(top, left, bottom - top, right - left).clip(grid.shape)
+
+    def contains(self, grid: Grid, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether the centre of each pixel is inside the region; arrays of one shape."""
+        shapely.prepare(self.shape)
+        to = grid.transform
+        return np.asarray(shapely.contains_xy(self.shape, to.c + to.a * (column + 0.5), to.f + to.e * (row + 0.5)))
+
     def describe(self) -> str:
         """Return the exact geometry, as hexadecimal WKB."""
         return str(shapely.to_wkb(self.shape, hex=True))
+
+
+def region_of(settings: Mapping, scene: Scene) -> Region | None:
+    """Read the region of a map of the scene; None without one, and for a table, which has no map."""
+    if settings.region is None or scene.ids is not None:
+        return None
+    return read_region(settings.region, settings.region_layer, settings.where, scene.grid)
 
 
 def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:

@@ -10,9 +10,10 @@ from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping.predict import Forward, predict_at
 from bocage.progress import QUIET, Progress
-from bocage.samples.unlabelled import cut_valid, scatter
+from bocage.samples.unlabelled import Drawing, cut_valid
 from bocage.scene import Scene
-from bocage.training import Certainty, Trained, certainty_of, drawn
+from bocage.training import Certainty, Trained, certainty_of
+from bocage.training.certainty import PIXELS, SIDE
 from bocage.training.novelty import novelty_of
 
 DRAWN = 2048
@@ -49,9 +50,9 @@ class Sight:
 
 
 def sight_of(
-    trained: Trained, scene: Scene, folder: Path, device: str, seed: int = 0, progress: Progress = QUIET
+    trained: Trained, scene: Scene, drawing: Drawing, folder: Path, device: str, progress: Progress = QUIET
 ) -> Sight:
-    """Classify pixels drawn from a scene. Their footprints are cut in `folder`, and removed.
+    """Classify pixels that a drawing gives of a scene. Their footprints are cut in `folder`, and removed.
 
     Of a model that does not describe its training scene, only the novelty is computed, in windows around the pixels.
     """
@@ -59,8 +60,8 @@ def sight_of(
         return Sight(None, None)
     if trained.certainties is None:
         how = Forward(device_of(device), novelty=True)
-        return Sight(predict_at(trained, scene, scatter(scene, DRAWN, seed), how).outside, None)
-    with cut_valid(scene, drawn(scene, seed), trained, folder, progress) as chips:
+        return Sight(predict_at(trained, scene, drawing.pixels(scene, DRAWN), how).outside, None)
+    with cut_valid(scene, drawing.pixels(scene, PIXELS, side=SIDE), trained, folder, progress) as chips:
         members = np.arange(len(chips.label))
         novelty = novelty_of(trained, chips, members)
         outside = None if novelty is None or not len(novelty) else float((novelty > 1).mean())

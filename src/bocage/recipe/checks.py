@@ -176,8 +176,8 @@ def check_sites_of(reading: Reading, parts: dict[str, Any], sites: tuple[Site, .
     if not sites:
         return
     folders = [safe_name(site.name).casefold() for site in sites]
-    for site, folder in zip(sites, folders, strict=True):
-        if folders.count(folder) > 1:
+    for number, (site, folder) in enumerate(zip(sites, folders, strict=True)):
+        if folders[:number].count(folder) == 1:  # reported once, at the second of them
             reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
         if site.reference and site.reference.doubtful != "keep":
             reading.add(

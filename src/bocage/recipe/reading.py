@@ -39,8 +39,9 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, key: str, message: object) -> None:
-        """Add a problem."""
-        self.problems.append(Problem(key, str(message)))
+        """Add a problem, once: several parts of a recipe can have it."""
+        if (problem := Problem(key, str(message))) not in self.problems:
+            self.problems.append(problem)
 
     def unknown(self, key: str, known: list[str]) -> None:
         """Add the problem of an unknown key."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bocage.run.map_origin import (
         EDITED,
         NOT_EVALUATED,
+        NOT_TESTED,
         OTHER_MODEL,
         MapOrigin,
         test_pixels_of,
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from bocage.run.trained_on import Evaluated, TrainedOn
 
 __all__ = [
-    "COMPARING", "EDITED", "NOT_EVALUATED", "OTHER_MODEL", "STAGES", "Evaluated", "Inputs", "MapOrigin", "RegionChoice", "Run",
-    "RunFolder", "SitesRun", "TrainedOn", "claim", "examine", "has_results", "held", "map_region", "missed_at_sites",
-    "open_chosen", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects", "settled",
-    "test_pixels_of", "test_predictions_of", "tested_at",
+    "COMPARING", "EDITED", "NOT_EVALUATED", "NOT_TESTED", "OTHER_MODEL", "STAGES", "Evaluated", "Inputs", "MapOrigin",
+    "RegionChoice", "Run", "RunFolder", "SitesRun", "TrainedOn", "claim", "examine", "has_results", "held", "map_region",
+    "missed_at_sites", "open_chosen", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first",
+    "segment_objects", "settled", "test_pixels_of", "test_predictions_of", "tested_at",
 ]  # fmt: skip
 
 later(__name__)

@@ -44,6 +44,8 @@ REFERENCE = "[reference]"
 """Key of the reference data among the contents of the inputs, beside the names of the sources."""
 OF_SITE = "inputs of "
 """Start of the name of the inputs of a site."""
+OF_PRETRAINING = "pretrain"
+"""Start of the names of the settings of a pretraining, and of its weights, which are not known when a folder is claimed."""
 ORDER = "order of the sites"
 """Section of the order of the sites with polygons: it gives the polygons their numbers, and so the draws."""
 
@@ -151,9 +153,10 @@ class RunFolder:
         unread = {f"{OF_SITE}{site.name}" for site in recipe.sites} - set(identity)
         files = inputs.files
         before = Provenance.load(layout.provenance) if layout.provenance.exists() else None
-        if unread and before:  # sites that are not opened keep what is known of them
-            identity = {name: value for name, value in before.identity.items() if name in unread} | identity
-            files = {**before.inputs, **files}
+        if before:  # sites that are not opened, and a pretraining, keep what is known of them
+            known = before.identity.items()
+            identity = {k: v for k, v in known if k in unread or k.startswith(OF_PRETRAINING)} | identity
+            files = {**before.inputs, **files} if unread else files
         layout.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         provenance = Provenance(
@@ -173,6 +176,26 @@ class RunFolder:
         folder = cls(layout, provenance, inputs)
         folder._write()
         return folder
+
+    def settle(self, entries: Mapping[str, str], final: bool, overwrite: bool) -> None:
+        """Add entries to the identity of the run; those of `final` results are not replaced without `overwrite`.
+
+        Raises
+        ------
+        RunFolderError
+            The results are final, an entry has another value, and `overwrite` is False.
+        """
+        known = self.provenance.identity
+        odd = sorted(name for name, value in entries.items() if known.get(name, value) != value)
+        if odd and final and not overwrite:
+            raise _differs(self.layout, odd)
+        self.provenance.identity = {**known, **entries}
+        self._write()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is a complete stage that is not repeated without ``--overwrite``."""
+        return _has_results(self.provenance)
 
     def _write(self) -> None:
         self.provenance.save(self.layout.provenance)
@@ -228,7 +251,8 @@ class RunFolder:
         for one in (stage, *([f"evaluate/{number}", "importance"] if kind == "train" else [])):
             self.provenance.stages.pop(one, None)
         self._write()
-        for path in self.layout.split(int(number)).tested if kind == "train" else ():
+        split = self.layout.split(int(number)) if kind == "train" else None
+        for path in (split.training, *split.tested) if split else ():
             path.unlink(missing_ok=True)
 
     def keep_draws(self, draws: int, progress: Progress) -> None:
@@ -319,8 +343,13 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
     before = Provenance.load(layout.provenance)
     odd = sorted(k for k in identity if identity[k] != before.identity.get(k))
     if odd and _has_results(before) and not overwrite:
-        raise RunFolderError(
-            f"{layout.path} contains results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
-            "give --overwrite to repeat the stages that depend on the change."
-        )
+        raise _differs(layout, odd)
     return before.stages
+
+
+def _differs(layout: RunLayout, odd: list[str]) -> RunFolderError:
+    """Return the error of a folder with results of a recipe that differs in some sections or inputs."""
+    return RunFolderError(
+        f"{layout.path} contains results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
+        "give --overwrite to repeat the stages that depend on the change."
+    )

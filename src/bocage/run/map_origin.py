@@ -20,6 +20,7 @@ from bocage.report.transfer import Mapped
 NOT_EVALUATED = "its model was not evaluated since its training (run 'bocage evaluate')"
 OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
 NOT_AT_SITE = "the site has no test polygons in the draw of the map"
+NOT_TESTED = "all polygons trained its model ([split] train = 1), so it has no test polygons"
 NOT_OF_A_RUN = "the map is not that of an evaluated run, so it has no test polygons"
 EDITED = "its classes.tif was changed since it was written, and the test pixels are those of the map before the change"
 """Why a map has no test pixels, as parts of sentences."""
@@ -112,7 +113,9 @@ class MapOrigin:
         evaluated = Provenance.load(self.run.provenance).is_evaluated(self.split.path.name)
         if not evaluated or not self.split.test.exists():
             return NOT_EVALUATED
-        return self.split.test if not self.site or len(self.read(self.split.test)) else NOT_AT_SITE
+        if len(self.read(self.split.test)):
+            return self.split.test
+        return NOT_AT_SITE if self.site else NOT_TESTED
 
     def read(self, test: Path) -> Predictions:
         """Read the predictions at the test pixels of the run, of those of several sites the ones of the site of the map."""

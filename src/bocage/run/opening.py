@@ -16,7 +16,7 @@ from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import open_scene, read_for
 from bocage.run.stages import STAGES, Keys, Run, map_key
-from bocage.run.start import start_of
+from bocage.run.start import settled_start
 from bocage.samples import Needs, Samples, WindowNeeds, make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared, Scene, prepare_scene
@@ -83,8 +83,8 @@ def open_run(
     claimed = claim(recipe, RunLayout(out), progress, overwrite)
     scene, folder = claimed.scene, claimed.folder
     needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend), scene)
-    start = start_of(recipe, folder, claimed.inputs, progress)
-    keys = _keys(recipe, needs, claimed.inputs, start.fingerprint if start else "")
+    start, fingerprint = settled_start(recipe, folder, claimed.inputs, progress, overwrite)
+    keys = _keys(recipe, needs, claimed.inputs, fingerprint)
     current = folder.is_current("samples", keys.samples)
     if not current:
         scene, _ = prepared(recipe, scene, folder, progress, scene_at)

@@ -29,7 +29,7 @@ from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import read_for, scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.sets import promised_by
-from bocage.run.stages import NOT_MEASURED, STAGES, report_absent, score_of_draw, score_of_draws
+from bocage.run.stages import NOT_MEASURED, STAGES, report_absent, score_of_draw, score_of_draws, train_draw
 from bocage.samples import Needs, Samples, Survey, WindowNeeds
 from bocage.samples.cut import STORE, Reach
 from bocage.samples.join import join_samples
@@ -121,7 +121,7 @@ class SitesRun:
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
-            work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
+            work = partial(train_draw, trainer, k, self.layout.split(k), self.progress)
             self.folder.once(f"train/{k}", self.keys["train"], work, self.progress)
 
     def evaluate(self) -> Score:
@@ -327,7 +327,8 @@ def _for_training(run: SitesRun) -> SitesRun:
     recipe, learning = run.recipe, [site for site in run.recipe.sites if site.reference]
     scenes = Scenes({site.name: run.scenes[site.name] for site in learning})
     bands = scenes.meeting()
-    _report_bands(scenes, bands, run.progress)
+    for note in scenes.unused(bands):
+        run.progress.say(note.advised)
     scenes = Scenes({name: limited(scene, bands) for name, scene in scenes.by_site.items()})
     network = recipe.choice.build(scenes, recipe.legend)
     check_sites(scenes, recipe.choice, network)
@@ -347,13 +348,6 @@ def _for_training(run: SitesRun) -> SitesRun:
         message = f"draws are numbered 0 to {run.samples.draws - 1}; found {recipe.map.draw}"
         raise RecipeError(recipe.path, [Problem("map.draw", message)])
     return _with_keys(run)
-
-
-def _report_bands(scenes: Scenes, bands: Mapping[str, tuple[str, ...]], progress: Progress) -> None:
-    """Report the bands that are not used because a site lacks them."""
-    for name, cubes in scenes.cubes.items():
-        if unused := list(dict.fromkeys(b for cube in cubes.values() for b in cube.bands if b not in bands[name])):
-            progress.say(f"Source '{name}': {', '.join(unused)} are not at all sites, and are not used.")
 
 
 def _cut(run: SitesRun, site: Site, needs: Needs, key: str) -> Usable:

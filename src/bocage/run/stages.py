@@ -26,7 +26,7 @@ from bocage.evaluation import (
     predictions_of,
     trust_of,
 )
-from bocage.layout import MapLayout, RunLayout
+from bocage.layout import MapLayout, RunLayout, SplitLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping import (
@@ -134,7 +134,7 @@ class Run:
                 self.progress.say(note)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
-            work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
+            work = partial(train_draw, trainer, k, self.layout.split(k), self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
 
     def _about_training(self) -> list[Note]:
@@ -347,6 +347,13 @@ class Run:
         else:
             probabilities, temperature = classified(trained, self.samples.chips, test, self._device)
         return predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, temperature)
+
+
+def train_draw(trainer: Trainer, number: int, split: SplitLayout, progress: Progress) -> None:
+    """Train on draw `number`, and write which samples trained or validated."""
+    trainer.train(number, split.path, progress)
+    scene = trainer.scene
+    trainer.samples.save_training(number, split.training, scene.ids if isinstance(scene, Scene) else None)
 
 
 def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) -> Score:

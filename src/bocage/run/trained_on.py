@@ -57,13 +57,15 @@ class Training:
     references: list[Polygons]
     samples: Coordinates | None
     """Coordinates of the samples that trained; None if the folder does not have them."""
+    divided: bool = True
+    """Whether `samples` are without those of the test part; otherwise, it is not known which of them trained."""
 
     def met(self, evaluated: Evaluated) -> NDArray[np.bool_] | None:
-        """Return whether each pixel, (N,), is in a polygon that trained; None: not known, though the reference is the same."""
+        """Return whether each pixel, (N,), is in a polygon that trained; None: some may be, but it is not known which."""
         found = evaluated.among(self.samples) if self.samples else None
         if found is None and not any(evaluated.polygons.meet(one) for one in self.references):
             return np.zeros(len(evaluated.found.pixels), bool)
-        return found
+        return found if found is None or self.divided or not found.any() else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class TrainedOn:
         if self.how == "run":
             return (
                 f"{places} (run {self.folder}), with the same imagery: the figures on all polygons are not an estimate of its "
-                f"accuracy.{rest or ' That on its test polygons is in the score.json of the run.'}"
+                f"accuracy.{rest or ' That on its test polygons, if it has some, is in the score.json of the run.'}"
             )
         return (
             f"{places} (run {self.folder}), with other imagery: the figures on all polygons are not an estimate of its accuracy "
@@ -158,21 +160,29 @@ def _trainings(model: ModelLayout, evaluated: Evaluated) -> Iterator[Training]:
     if learnt.left_out and polygons.meet(learnt.left_out[1]) and not any(map(polygons.meet, learnt.references)):
         return  # the site was left out to measure the accuracy there
     how = "run" if evaluated.images <= set(records.inputs.values()) else "other imagery"
-    yield Training(run.path, how, learnt.references, _samples(run, draw, learnt.left_out[0] if learnt.left_out else ""))
+    yield Training(
+        run.path, how, learnt.references, *_samples(run, draw, learnt.left_out[0] if learnt.left_out else "")
+    )
 
 
-def _samples(run: RunLayout, draw: int, left_out: str) -> Coordinates | None:
-    """Return the samples of a run that trained or validated in a draw; those of a draw without a test yet are all taken."""
+def _samples(run: RunLayout, draw: int, left_out: str) -> tuple[Coordinates | None, bool]:
+    """Return the samples of a run that trained or validated in a draw, and whether those of its test part are left out.
+
+    The folder of a run of an earlier version has the test part only, and that only after an evaluation.
+    """
+    split = run.split(draw)
+    if split.training.exists():
+        return Coordinates.of_table(_read(split.training)), True
     if not run.samples.exists():
-        return None
-    table, test = _read(run.samples), run.split(draw).test
+        return None, False
+    table = _read(run.samples)
     if left_out and "site" in table:
         table = table[table.site != left_out]
-    if test.exists():
+    if split.test.exists():
         key = ["row", "column", "polygon"]
-        tested = pd.MultiIndex.from_frame(_read(test)[key])
+        tested = pd.MultiIndex.from_frame(_read(split.test)[key])
         table = table[~pd.MultiIndex.from_frame(table[key]).isin(tested)]
-    return Coordinates.of_table(table)
+    return Coordinates.of_table(table), split.test.exists()
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Coordinates of samples, which a run keeps: which polygons of one reference are at the places of polygons of another."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
+from bocage.disk import replacing
 from bocage.grid import Grid, metres_per_unit
 from bocage.samples.ground import shared_units
 from bocage.samples.tabular import WGS84
@@ -58,6 +60,16 @@ class Coordinates:
         """Return the columns for :meth:`of_table`, except ``polygon``."""
         places = {} if self.degrees is None else {LONGITUDE: self.degrees[:, 0], LATITUDE: self.degrees[:, 1]}
         return places if self.ids is None else {SAMPLE: self.ids} | places
+
+    def take(self, members: NDArray[np.int64]) -> "Coordinates":
+        """Return the samples at the positions `members`."""
+        degrees = None if self.degrees is None else self.degrees[members]
+        return Coordinates(self.polygon[members], degrees, None if self.ids is None else self.ids[members])
+
+    def to_parquet(self, path: Path) -> None:
+        """Write the samples to a table, which :meth:`of_table` reads; it appears when it is complete."""
+        with replacing(path) as partial:
+            pd.DataFrame({"polygon": self.polygon} | self.columns()).to_parquet(partial)
 
     def among(self, other: "Coordinates", grid: Grid) -> NDArray[np.bool_] | None:
         """Return whether each sample, (N,), is in a polygon that is at the place of a polygon of `other`.

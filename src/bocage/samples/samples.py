@@ -190,6 +190,16 @@ class Samples:
         """Return polygons and coordinates; `ids` are the sample ids by row, if the samples are those of a table."""
         return Coordinates(self.polygon, self.degrees, None if ids is None else np.array(ids, str)[self.row])
 
+    def save_training(self, number: int, path: Path, ids: tuple[str, ...] | None = None) -> None:
+        """Write polygon and coordinates of the training and validation samples of draw `number`.
+
+        `ids` are the sample ids by row, if the samples are those of a table.
+        """
+        parts = self.draw(number)
+        self.coordinates(ids).take(np.sort(np.concatenate([parts.train, parts.validation, parts.beside]))).to_parquet(
+            path
+        )
+
     def to_parquet(self, path: Path, ids: tuple[str, ...] | None = None) -> None:
         """Write one row per sample: row, column, code, class, polygon, block, purposive, site, sample, longitude, latitude.
 

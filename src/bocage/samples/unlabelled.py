@@ -3,12 +3,15 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
+from bocage.grid import Grid, Window
 from bocage.progress import Progress
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Needs, cut
@@ -19,6 +22,58 @@ NONE = -1
 """Label of an unlabelled pixel."""
 SIDE = 8
 """Side of a square, in map pixels: neighbouring pixels share most of their footprints, so less data is read."""
+AT_ONCE = 256
+"""Number of squares that are compared with an area at a time."""
+
+
+class Area(Protocol):
+    """A part of the map."""
+
+    def around(self, grid: Grid) -> Window:
+        """Return a window of the grid that contains the area."""
+
+    def contains(self, grid: Grid, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether the centre of each pixel is inside; arrays of one shape."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How pixels are drawn from a scene."""
+
+    seed: int
+    area: Area | None = None
+    """Area inside which pixels are drawn; None: the whole scene. A table has none."""
+
+    def pixels(self, scene: Scene, many: int, first: int = 0, side: int = SIDE) -> Pixels:
+        """Draw about `many` pixels, in squares of `side` pixels; each square has its own polygon number, from `first`.
+
+        Of a square that is partly in the area, the pixels inside are drawn. A small area may have fewer pixels.
+        """
+        if self.area is None or scene.ids is not None:
+            return scatter(scene, many, self.seed, first, side)
+        row, column, square = self._drawn(scene.grid, self.area, many, side)
+        return _pixels(row, column, first + np.unique(square, return_inverse=True)[1].ravel())
+
+    def _drawn(self, grid: Grid, area: Area, many: int, side: int) -> NDArray[np.int64]:
+        """Return row, column and square of pixels inside an area, (3, N), in the order of the squares on the map."""
+        around, (height, width) = area.around(grid), grid.shape
+        top, left = around.y // side, around.x // side
+        columns = -(-(around.x + around.width) // side) - left
+        rows = -(-(around.y + around.height) // side) - top
+        order = np.random.default_rng(self.seed).permutation(rows * columns)
+        y, x = np.mgrid[:side, :side]
+        found = np.zeros((3, 0), np.int64)
+        for start in range(0, len(order), AT_ONCE):
+            square = order[start : start + AT_ONCE, None, None]
+            row, column = (top + square // columns) * side + y, (left + square % columns) * side + x
+            inside = (row < height) & (column < width) & area.contains(grid, row, column)
+            each = np.stack([row, column, np.broadcast_to(square, row.shape)])
+            found = np.concatenate([found, each[:, inside]], 1)
+            if found.shape[1] >= many:
+                last = found[2, max(many, 1) - 1]  # the square that has the last pixel is drawn entirely
+                found = found[:, : np.flatnonzero(found[2] == last)[-1] + 1]
+                break
+        return found[:, np.lexsort((found[1], found[0], found[2]))]
 
 
 def scatter(scene: Scene, many: int, seed: int, first: int = 0, side: int = SIDE) -> Pixels:

@@ -1,12 +1,13 @@
 """The scenes of several sites on which one model is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bocage.errors import SceneError
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
+from bocage.words import Note
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ class Scenes:
                     "two sources with different names."
                 )
         return bands
+
+    def unused(self, bands: Mapping[str, tuple[str, ...]]) -> Iterator[Note]:
+        """Yield a note for each source with bands that are not used, because some of its sites lack them.
+
+        `bands` are those that all sites have (:meth:`meeting`).
+        """
+        for name, cubes in self.cubes.items():
+            every = dict.fromkeys(band for cube in cubes.values() for band in cube.bands)
+            if odd := tuple(band for band in every if band not in bands[name]):
+                lacking = tuple(site for site, cube in cubes.items() if set(odd) - set(cube.bands))
+                yield Note.of("bands_unused", name, bands=odd, sites=lacking)
 
 
 def limited(scene: Scene, bands: Mapping[str, tuple[str, ...]]) -> Scene:

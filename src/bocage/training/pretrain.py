@@ -32,7 +32,7 @@ from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
 from bocage.training.records import SourceRecord, input_specs, record_of, source_records
 from bocage.training.scaling import Normalisation
-from bocage.training.trained import bytes_of, check_finite, check_folder, other_units, write_folder
+from bocage.training.trained import bytes_of, check_finite, check_folder, other_units, remedy_of_grid, write_folder
 
 FORMAT = 2
 
@@ -134,6 +134,7 @@ class Pretrained:
             raise TrainedError(
                 "The training cannot start from the pretrained encoder:"
                 + "".join(f"\n  - {line}" for line in odd)
+                + remedy_of_grid((self.sources[name], now) for name, now in self._now(model, scene).items())
                 + "\nPretrain with this recipe (bocage pretrain), or remove the folder to start from random weights."
             )
         own = dict(model.state_dict())
@@ -144,6 +145,10 @@ class Pretrained:
         offset, scale = ({n: getattr(self.normalisation, what)[n] for n in both} for what in ("offset", "scale"))
         return Normalisation(normalisation.kind, {**normalisation.offset, **offset}, {**normalisation.scale, **scale})
 
+    def _now(self, model: Network, scene: Scene) -> dict[str, SourceRecord]:
+        """Return the sources of the scene that were pretrained and that a network reads."""
+        return source_records(scene, [source for source in model.inputs if source in self.inputs])
+
     def _differences(self, model: Network, name: str, scene: Scene) -> list[str]:
         if name != self.name:
             return [f"it is an encoder of the network '{self.name}', the recipe trains '{name}'"]
@@ -152,7 +157,7 @@ class Pretrained:
         if not both:
             return [f"it has the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
         differences: list[str] = []
-        for source, now in source_records(scene, both).items():
+        for source, now in self._now(model, scene).items():
             then = self.sources[source]
             pairs = (
                 ("bands", ", ".join(then.spec.bands), ", ".join(now.spec.bands)),

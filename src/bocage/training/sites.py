@@ -16,6 +16,10 @@ from bocage.training.positions import MONTH, moved, spanned
 from bocage.training.records import CALENDAR, SourceRecord, one_by_site, policy
 from bocage.training.settings import Training
 
+RATIO = "ratio to the map"
+GRIDS = "Give all sites a map of the same resolution: [site.grid] resolution, or like = a source with pixels of the same size."
+"""What to do if the ratio of a source to the map differs between sites, and the source has pixels of the same size."""
+
 
 def check_sites(scenes: Scenes, choice: Choice, network: Network) -> None:
     """Check that one network, that of a choice, can be trained on the sources of all sites.
@@ -36,9 +40,11 @@ def check_sites(scenes: Scenes, choice: Choice, network: Network) -> None:
         (first, expected), *others = records.items()
         for site, record in others:
             for item, one, other in _differences(expected, record, choice, network):
+                same = math.isclose(expected.resolution, record.resolution, rel_tol=0.01)
+                how = "Prepare it in the same way at all sites, or give it another name."
                 raise TrainingError(
-                    f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. Prepare it in the same "
-                    "way at all sites, or give it another name."
+                    f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. "
+                    f"{GRIDS if item == RATIO and same else how}"
                 )
     for site, scene in scenes.by_site.items():
         if not set(scene.cubes) & set(network.footprints):
@@ -51,7 +57,7 @@ def _differences(
     one: SourceRecord, other: SourceRecord, choice: Choice, network: Network
 ) -> Iterator[tuple[str, object, object]]:
     """Yield the properties that differ between two sites: name, value at the first, value at the second."""
-    pairs: list[tuple[str, object, object]] = [("ratio to the map", one.spec.ratio, other.spec.ratio)]
+    pairs: list[tuple[str, object, object]] = [(RATIO, one.spec.ratio, other.spec.ratio)]
     if not math.isclose(one.resolution, other.resolution, rel_tol=0.01):
         pairs.append(("resolution", one.resolution, other.resolution))
     pairs += [("units", one.units, other.units), ("days", one.clock, other.clock)]

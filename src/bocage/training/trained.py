@@ -277,9 +277,12 @@ class Trained:
         TrainedError
             Sources are missing, or differ in bands, units, ratio, resolution or dates; the message lists all differences.
         """
-        odd = [line for name in self.sources if name not in self.absent for line in self._differences(scene, name)]
+        names = [name for name in self.sources if name not in self.absent]
+        odd = [line for name in names for line in self._differences(scene, name)]
         if odd:
-            raise TrainedError("The model cannot map this scene:" + "".join(f"\n  - {line}" for line in odd))
+            here = source_records(scene, [name for name in names if name in scene.cubes])
+            remedy = remedy_of_grid([(self.sources[name], now) for name, now in here.items()])
+            raise TrainedError("The model cannot map this scene:" + "".join(f"\n  - {line}" for line in odd) + remedy)
 
     def _differences(self, scene: Scene, name: str) -> Iterator[str]:
         then = self.sources[name]
@@ -315,6 +318,24 @@ class Trained:
         """Return whether the model needs the number of dates that a source had in the training."""
         regular = self.sources[name].spec.regular
         return not self.any_source and (regular or card_for(MODELS.get(self.name), self.config).same_dates)
+
+
+def remedy_of_grid(pairs: Iterable[tuple[SourceRecord, SourceRecord]]) -> str:
+    """Return what to do, on a line of its own, if the map of the training and this map have pixels of different sizes.
+
+    The pairs are the records of the same sources in the training and now. Empty if no source with pixels of the same size shows
+    such a difference.
+    """
+    for then, now in pairs:
+        before, after = (one.resolution * one.spec.ratio.finer / one.spec.ratio.coarser for one in (then, now))
+        if math.isclose(then.resolution, now.resolution, rel_tol=0.01) and not math.isclose(
+            before, after, rel_tol=0.01
+        ):
+            return (
+                f"\nThe pixels of the map had {before:g} CRS units in the training and have {after:g} here: set [grid] "
+                f"resolution = {before:g}, or [grid] like to a source with pixels of this size."
+            )
+    return ""
 
 
 def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterator[str]:
