@@ -33,6 +33,7 @@ from filelock import FileLock
 
 from bocage.layout import RunLayout
 from bocage.recipe import parse, read_recipe
+from bocage.scene.calendar import Calendar
 from bocage.simulate import LEGEND, Simulation
 from bocage.simulate.recipes import write_recipes
 
@@ -155,7 +156,9 @@ def test_crop_calendars_of_two_climates_relate_the_starts_of_the_season(tmp_path
     alone = [day for day in here if (here == day).sum() == 1]
     assert len(alone) == 4, "two seasons have a date in common, whose shift is their mean"
     expected = [first + there[here == day][0] for day in alone]
-    assert warm.days_at(usual, (first + np.array(alone)).astype(np.int32)).tolist() == expected
+    both = warm.corrections(usual)["days through the crop calendar"]["calendar"]
+    calendar = Calendar(**{key: Path(path) for key, path in both.items()})
+    assert calendar.days((first + np.array(alone)).astype(np.int32)).tolist() == expected
 
 
 @pytest.mark.parametrize("data", networks.SAMPLES)
