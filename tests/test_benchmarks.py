@@ -148,6 +148,7 @@ def test_crop_calendars_of_two_climates_relate_the_starts_of_the_season(tmp_path
     places = []
     for warmth in (3.0, 0.0):
         (tmp_path / f"{warmth}").mkdir()
+        (tmp_path / f"{warmth}/temperature.csv").write_text("date,temperature\n2023-01-01,5\n")
         places.append(climate.Place(tmp_path / f"{warmth}", 0, warmth, 2023))
     warm, usual = places
     first = (np.datetime64("2023-01-01") - np.datetime64("1970-01-01")).astype(int) - 1
