@@ -82,6 +82,7 @@ MODELS: Mapping[str, Table] = {
     f"{ROOT}, label smoothing, more dates hidden": _rooted({"label_smoothing": 0.1}, date_dropout=0.7),
     f"{ROOT}, weight decay 0.2": _rooted({"weight_decay": 0.2}),
     f"{ROOT}, mean of 3": _rooted(members=3),
+    f"{ROOT}, label smoothing, mean of 3": _rooted({"label_smoothing": 0.1}, members=3),
 }
 """Variant → tables of the recipe."""
 PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
