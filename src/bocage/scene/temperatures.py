@@ -65,10 +65,8 @@ class Temperatures:
         SceneError
             A table cannot be read, `here` has no temperature for some days, or `like` has no whole season.
         """
-        days, sums = (
-            np.asarray(days, np.int64),
-            _sums(self.like, self.base, self.cap, self.start, changed_at(self.like)),
-        )
+        days = np.asarray(days, np.int64)
+        sums = _sums(self.like, self.base, self.cap, self.start, changed_at(self.like))
         starts = np.array([season_of(int(day), self.start) for day in days], np.int64)
         found = np.empty(len(days), np.int32)
         for start in np.unique(starts):

@@ -96,7 +96,7 @@ def certainties_at(
 def _of_every_part(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> list[Certainty]:
     """Return how sure a network is of some pixels: of all as they are, then without each part of the sources.
 
-    A part is left out of the pixels that have all other sources, so that all pixels have the same ones.
+    A part is left out of ``PIXELS`` of the pixels that have all other sources, so that all these have the same ones.
     """
     whole = certainty_of(trained, chips, members, device)
     if not whole or not trained.any_source:
@@ -104,14 +104,12 @@ def _of_every_part(trained: Trained, chips: Chips, members: NDArray[np.int64], d
     names, present = _present(trained, chips, members)
     own = [name for name in names if name in trained.footprints]
     most = len(own) - 1 if len(own) <= ALL_PARTS else 1
-    first = (
-        0 if len(whole.lacking) > 1 else 1
-    )  # all pixels have the same sources: the first certainty is that of none missing
+    first = 0 if len(whole.lacking) > 1 else 1  # where pixels differ in their sources, those with all are seen apart
     found: list[Certainty | None] = [whole]
     for part in (part for count in range(first, most + 1) for part in combinations(own, count)):
         kept = [names.index(name) for name in own if name not in part]
-        some = members[present[:, kept].all(1)]
-        found.append(certainty_of(trained, chips, some, device, absent=part))
+        some = np.random.default_rng(0).permutation(members[present[:, kept].all(1)])[:PIXELS]
+        found.append(certainty_of(trained, chips, np.sort(some), device, absent=part))
     return [one for one in found if one]
 
 
