@@ -121,9 +121,8 @@ def _checked(kind: type[Any], entry: Any, path: Path, where: str) -> Any:
     for f in fields(kind):
         value = getattr(one, f.name)
         empty = value in ((), "") and f.name not in ("valid", "days")
-        if isinstance(value, float) and not math.isfinite(value):
-            empty = True
-        if empty or isinstance(value, bool) or not isinstance(value, types.get(f.name, str)):
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if empty or endless or isinstance(value, bool) or not isinstance(value, types.get(f.name, str)):
             raise ModelError(f"{path}: {where}: '{f.name}' cannot be {value!r}.")
     return one
 
