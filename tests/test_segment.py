@@ -271,6 +271,28 @@ def test_nothing_looks_finished_after_an_interruption_and_the_next_run_completes
     assert not RunLayout(out).objects.scratch.exists()
 
 
+def test_a_process_killed_while_it_removes_what_it_needed_can_resume(recipe, tmp_path, monkeypatch):
+    out, path = tmp_path / "out", recipe()
+    job(read_recipe(path), tmp_path / "other")
+
+    def killed(folder, **_):
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        for file in files[::2]:
+            file.unlink()
+        if files:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            job(read_recipe(path), out)
+    assert not RunLayout(out).objects.scratch.exists()
+    RunLayout(out).objects.ids.unlink()
+    job(read_recipe(path), out)
+    assert np.array_equal(read_ids(out), read_ids(tmp_path / "other"))
+    assert not [left for left in RunLayout(out).objects.path.iterdir() if left.name.endswith(".removed")]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -89,6 +89,19 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
         raise
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all its files, if it exists; of a process that is killed, all of it or nothing stays under its name.
+
+    What stays under a hidden name is removed by the next call. Files that cannot be removed are left.
+    """
+    gone = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):
+        move(folder, gone)
+    for left in (gone, folder):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write to; rename it to `folder` at the end of the block.
@@ -101,7 +114,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     with naming(folder):
         yield partial
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
     move(partial, folder)
 
 

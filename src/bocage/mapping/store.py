@@ -6,7 +6,6 @@ the settings and the files that intersect the window. A window is not computed a
 match, and its digest is unchanged.
 """
 
-import shutil
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import Journal
+from bocage.disk import Journal, remove_folder
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.later import Library
@@ -66,7 +65,7 @@ class Store:
                 if self._is_intact(about):
                     remove_torn(path)
                     return
-                shutil.rmtree(path)
+                remove_folder(path)
             self.journal.clear()
             self.parts.clear()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,7 @@ class Store:
 
     def remove(self) -> None:
         """Remove the windows and the journal."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
 
     def sound(self, windows: Iterable[Window]) -> set[Window]:
         """Return the windows that are in the journal and whose checksums match."""

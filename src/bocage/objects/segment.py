@@ -12,7 +12,6 @@ distance, so that every object that has a neighbour reaches the minimum.
 Files for this are in the scratch folder. A process that was killed resumes with the first tile whose graph is missing.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import digest, naming, replacing, write_text
+from bocage.disk import digest, naming, remove_folder, replacing, write_text
 from bocage.errors import SceneError
 from bocage.grid import Grid, Window
 from bocage.machine import versions
@@ -119,7 +118,7 @@ class _Work:
         marker = self.folder / "identity.txt"
         if marker.exists() and marker.read_text(encoding="utf-8") == identity:
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
         with naming(self.folder):
             self.folder.mkdir(parents=True)
             Scratch(self.folder).raster("codes", self.grid.shape, "uint16", self.settings.tile)

@@ -1,6 +1,5 @@
 """The doubtful polygons of a recipe: sample their pixels, judge them, name causes, write tables and page."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from bocage.advice.causes import COVERED, causes_of
 from bocage.advice.findings import Findings, Left
-from bocage.disk import digest, write_json
+from bocage.disk import digest, remove_folder, write_json
 from bocage.errors import SamplesError
 from bocage.layout import DoctorLayout, RunLayout
 from bocage.legend import Legend
@@ -110,7 +109,7 @@ class Search:
         report_left(findings, progress)
         write_tables(findings, outlines, self.layout)
         write_doctor(findings, scene, samples, found.pixels, self._asked(), self.layout.page)
-        shutil.rmtree(self.scratch.parent, ignore_errors=True)
+        remove_folder(self.scratch.parent)
 
     def _samples(self, scene: Scene, found: Labelled, progress: Progress) -> tuple[Samples, NDArray[np.bool_]]:
         """Return a part of the pixels of all polygons, and whether they are inner ones.

@@ -1,11 +1,10 @@
 """The objects of a run: their numbers and features, before the scene is opened that has them as a source."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bocage.disk import digest
+from bocage.disk import digest, remove_folder
 from bocage.errors import Problem, RecipeError
 from bocage.grid import Grid
 from bocage.layout import ObjectsLayout, RunLayout
@@ -122,7 +121,7 @@ def _found(
     folder = layout.objects.scratch
     if settings.parcels:
         outlines = Outlines(layout.map.layer(PARCELS, ".tif"), scene.grid, settings)
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        remove_folder(folder)  # of a process that was killed
         folder.mkdir(parents=True)
         return delineate(outlines, Scratch(folder), progress), scene.grid
     stack = Stack.of(scene.cubes, settings.sources, settings.bands)
@@ -144,7 +143,7 @@ def _segment(scene: Scene, settings: Segmenting, run: RunLayout, known: tuple[Le
     except BaseException:
         output.discard()
         raise
-    shutil.rmtree(layout.scratch, ignore_errors=True)
+    remove_folder(layout.scratch)
     progress.say(f"{found.count} objects: {layout.ids}")
     if found.left:
         progress.say(f"{found.left} objects are below the minimum: they have no neighbour.")

@@ -1,13 +1,12 @@
 """Steps before the stages: open the scene, claim the run's folder, prepare the scene on disk, cut the samples."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bocage.disk import digest
+from bocage.disk import digest, remove_folder
 from bocage.errors import Problem, RecipeError
 from bocage.layout import RunLayout
 from bocage.mapping import check_truth
@@ -101,7 +100,7 @@ def _samples(recipe: Recipe, scene: Scene, needs: Needs, folder: RunFolder, key:
     if not current:
         folder.say_damage("samples", key, progress)
         folder.forget("samples")
-        shutil.rmtree(folder.layout.cut, ignore_errors=True)
+        remove_folder(folder.layout.cut)
     with nullcontext() if current else folder.timed("samples", key):
         samples = make_samples(scene, recipe.survey, needs, folder.layout.cut, progress)
         samples.to_parquet(folder.layout.samples, scene.ids)

@@ -5,7 +5,6 @@ sites.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, digest, write_json
+from bocage.disk import artefact, digest, remove_folder, write_json
 from bocage.errors import EvaluationError, Problem, RecipeError, SamplesError
 from bocage.evaluation import Corrected, Predictions, Score, corrected, predictions_of
 from bocage.layout import RunLayout
@@ -360,7 +359,7 @@ def _cut(run: SitesRun, site: Site, needs: Needs, key: str) -> Usable:
         return work()
     folder.say_damage(stage, key, run.progress)
     folder.forget(stage)
-    shutil.rmtree(where, ignore_errors=True)
+    remove_folder(where)
     with folder.timed(stage, key):
         return work()
 

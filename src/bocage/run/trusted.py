@@ -1,11 +1,10 @@
 """Doubt about the training polygons of the draws of a run, for ``[reference] doubtful``."""
 
-import shutil
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bocage.disk import artefact
+from bocage.disk import artefact, remove_folder
 from bocage.layout import DoctorLayout
 from bocage.progress import Progress
 from bocage.recipe import Recipe
@@ -63,7 +62,7 @@ class DoubtOfDraws:
         path = self.layout.draw(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_csv(path, [HEAD, *rows])
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
 
     def read(self, number: int) -> dict[int, tuple[float, bool]]:
         """Return, by number of the judged polygon, the probability that the label is wrong, and whether it is doubtful."""

@@ -5,7 +5,6 @@ as nodata.
 """
 
 import functools
-import shutil
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import digest_of
+from bocage.disk import digest_of, remove_folder
 from bocage.errors import SceneError
 from bocage.grid import Window
 from bocage.later import Library
@@ -51,7 +50,7 @@ def created(path: Path, about: Mapping[str, Any], shape: tuple[int, int, int, in
     shape
         Dates, bands, height and width.
     """
-    shutil.rmtree(path, ignore_errors=True)
+    remove_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     group, side = zarr.create_group(path, zarr_format=3), about[SIDE]
     dates, bands, height, width = shape
