@@ -32,6 +32,8 @@ NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance or an area on the ground."""
+WEB_MERCATOR = "Popular Visualisation Pseudo Mercator"
+"""Method of EPSG:3857."""
 
 
 @dataclass(frozen=True)
@@ -340,8 +342,22 @@ def areal_scale(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     if not crs.is_projected:
         return ones
     projection = Proj(crs)
-    scale = np.asarray(projection.get_factors(*projection(x, y, inverse=True)).areal_scale)
+    longitude, latitude = projection(x, y, inverse=True)
+    scale = np.asarray(projection.get_factors(longitude, latitude).areal_scale)
+    if crs.coordinate_operation is not None and crs.coordinate_operation.method_name == WEB_MERCATOR:
+        scale = scale / _sphere_to_ellipsoid(crs.ellipsoid, np.asarray(latitude))
     return scale if np.isfinite(scale).all() and (np.abs(scale - 1) >= NEGLIGIBLE).any() else ones
+
+
+def _sphere_to_ellipsoid(ellipsoid: Any, latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area on an ellipsoid of one unit of area on a sphere of its larger radius, at latitudes in degrees (N,).
+
+    Web Mercator draws latitudes of the ellipsoid as if they were those of the sphere; PROJ gives its scale on the sphere.
+    """
+    flattening = 1 / ellipsoid.inverse_flattening
+    squared = flattening * (2 - flattening)
+    found: NDArray[np.float64] = (1 - squared) / (1 - squared * np.sin(np.radians(latitude)) ** 2) ** 2
+    return found
 
 
 def ground_metres(crs: Any, x: float, y: float) -> tuple[float, float]:
