@@ -102,7 +102,9 @@ def test_votes_by_the_objects_of_the_run_change_nothing(done, tmp_path):
     copy = shutil.copytree(out, tmp_path / "out")
     other = recipe.with_name("votes.toml")
     other.write_text(recipe.read_text() + '\n[finish]\nwithin = "objects"\nformats = []\n')
-    finish(read_recipe(other), copy)
+    told = Told()
+    finish(read_recipe(other), copy, progress=told)
+    assert not [word for word in told.words if "cannot be opened" in word], "the objects are those of this folder"
     with rasterio.open(copy / "map/voted.tif") as one, rasterio.open(copy / "map/classes.tif") as two:
         assert np.array_equal(one.read(1), two.read(1))
 

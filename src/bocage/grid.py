@@ -32,6 +32,8 @@ NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance or an area on the ground."""
+WARP = "Warp the image first, for example with 'gdalwarp -tr 10 10'."
+"""What to do about an image whose pixels are not squares with north up."""
 WEB_MERCATOR = "Popular Visualisation Pseudo Mercator"
 """Method of EPSG:3857."""
 
@@ -167,9 +169,11 @@ class Grid:
         if crs is None or str(crs) in ("", "None"):
             raise GridError("A grid needs a coordinate reference system (CRS), but none is given.")
         if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
-            raise GridError(f"A grid must be axis-aligned with north up. Found the transform {tuple(transform)[:6]}.")
+            raise GridError(
+                f"A grid must be axis-aligned with north up. Found the transform {tuple(transform)[:6]}. {WARP}"
+            )
         if not math.isclose(transform.a, -transform.e, rel_tol=1e-3):
-            raise GridError(f"A grid needs square pixels. Found {transform.a} by {-transform.e}.")
+            raise GridError(f"A grid needs square pixels. Found {transform.a} by {-transform.e}. {WARP}")
         if min(shape) < 1:
             raise GridError(f"A grid needs at least one pixel. Found {shape[0]} rows and {shape[1]} columns.")
         return cls(GeoBox(shape, transform, crs))

@@ -101,7 +101,7 @@ class Project:
         """
         part = self.recipe.part(self.recipe.find(site)) if site else self.recipe
         with self._progress() as progress:
-            return Imagery(open_scene(part, progress), part.name, self._language)
+            return Imagery(open_scene(part, progress, self.out), part.name, self._language)
 
     def samples(self) -> Labels:
         """Prepare the scene and cut the samples."""

@@ -99,7 +99,7 @@ class Viewed:
         assert self.recipe is not None
         recipe = self.whole.part(self.whole.find(site)) if self.whole else self.recipe
         if site not in self.scenes:
-            self.scenes[site] = open_scene(recipe)
+            self.scenes[site] = open_scene(recipe, out=self.layout.path)
         return self.scenes[site]
 
     @property
@@ -267,7 +267,7 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
             f"{folder} has no complete map, and its recipe cannot be read. Run 'bocage run' first, or give the recipe with "
             "--recipe."
         )
-    scene = open_scene(parsed)
+    scene = open_scene(parsed, out=layout.path)
     if scene.ids is not None:
         raise RunFolderError(
             f"{folder} is a run on tables of series, which has no map to show. Open its report instead."
