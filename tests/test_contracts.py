@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bocage.errors import SourceError
 from bocage.evaluation import METRICS
 from bocage.grid import Ratio
 from bocage.mapping import WRITERS
@@ -11,6 +13,7 @@ from bocage.models import MODELS, InputSpec
 from bocage.models import Member as Seeds
 from bocage.models.fusion import Member
 from bocage.scene import INDICES
+from bocage.scene.indices import computed
 from bocage.sources import SENSORS, image, series
 from bocage.testing import check_index, check_metric, check_model, check_sensor, check_writer
 
@@ -161,6 +164,25 @@ def test_sensor(name: str, landscape: Path) -> None:
 @pytest.mark.parametrize("name", list(INDICES))
 def test_index(name: str) -> None:
     check_index(INDICES.get(name))
+
+
+def test_an_index_cannot_change_its_bands_and_has_finite_values(tmp_path, monkeypatch):
+    """The band was changed in silence, and a value that is not finite ended the run with an unexpected error."""
+    (tmp_path / "careless.py").write_text(
+        "import numpy as np\n\n\n"
+        "def ratio(red, nir):\n    return nir / red\n\n\n"
+        "def inside(red, nir):\n    if red.ndim > 2:\n        red *= 0\n    return nir - red\n\n\n"
+        "def one(red, nir):\n    return nir - red if red.ndim == 2 else 1.0\n\n\n"
+        "def wave(red, nir):\n    return nir + 1j * red\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    red, nir = (np.array(values, np.float32).reshape(1, 1, 3) for values in ((0, 0, 0.5), (0, 1, 0.25)))
+    with np.errstate(all="ignore"):
+        assert computed("careless:ratio", {"red": red, "nir": nir}).ravel().tolist() == [0, 0, 0.5]
+    for name, message in (("inside", "raises ValueError"), ("one", "shape \\(\\)"), ("wave", "type complex")):
+        with pytest.raises(SourceError, match=f"careless:{name} .*{message}"):
+            computed(f"careless:{name}", {"red": red, "nir": nir})
+    assert red.ravel().tolist() == [0, 0, 0.5]
 
 
 @pytest.mark.parametrize("name", list(METRICS))

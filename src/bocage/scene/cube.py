@@ -13,7 +13,7 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.scene import store
 from bocage.scene.calendar import Calendar
 from bocage.scene.gaps import Fill
-from bocage.scene.indices import INDICES, bands_of
+from bocage.scene.indices import INDICES, bands_of, computed
 from bocage.scene.speckle import Speckle
 from bocage.scene.temperatures import Temperatures
 from bocage.scene.thermal import Thermal
@@ -258,11 +258,7 @@ class Cube:
 
     def _with_indices(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         bands = {name: values[:, i] for i, name in enumerate(self.source.bands)}
-        layers = [values]
-        for name in self.preparation.indices:
-            index = INDICES.get(name)
-            layer = index(**{band: bands[band] for band in bands_of(index)})
-            layers.append(layer.astype(np.float32)[:, None])
+        layers = [values, *(computed(name, bands)[:, None] for name in self.preparation.indices)]
         return np.concatenate(layers, axis=1)
 
 

@@ -8,12 +8,13 @@ atmospheric correction leaves slightly negative values over water and shadow, fo
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.errors import SourceError
 from bocage.shelf import Shelf
 
 Array = NDArray[np.floating[Any]]
@@ -110,6 +111,34 @@ INDICES: Shelf[Index] = Shelf(
     },
     _no_index,
 )
+
+
+def computed(name: str, bands: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return an index of bands of one shape; it is 0 where the function gives no finite number, as for 0 / 0.
+
+    The function gets bands that it cannot change.
+
+    Raises
+    ------
+    SourceError
+        The function raises an error, or its result has another shape or no real numbers.
+    """
+    index = INDICES.get(name)
+    given = {band: bands[band].view() for band in bands_of(index)}
+    for band in given.values():
+        band.flags.writeable = False
+    try:
+        found = np.asarray(index(**given))
+    except Exception as error:  # the function may not be ours
+        raise SourceError(f"The index {name} raises {type(error).__name__}: {error}") from error
+    shape = next(iter(given.values())).shape
+    if found.shape != shape or found.dtype.kind not in "biuf":
+        raise SourceError(
+            f"The index {name} returns an array of shape {found.shape} and type {found.dtype} for bands of shape {shape}; "
+            "return real numbers of the same shape."
+        )
+    layer = found.astype(np.float32)
+    return layer if np.isfinite(layer).all() else np.nan_to_num(layer, posinf=0.0, neginf=0.0)
 
 
 def bands_of(index: Index) -> tuple[str, ...]:
