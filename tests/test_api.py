@@ -21,6 +21,7 @@ from bocage.errors import GridError, MappingError, RecipeError, SourceError
 from bocage.grid import Window
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
+from bocage.recipe.writing import toml_value
 from bocage.report.sampled import fingerprint_of
 from bocage.view.server import STATIC
 from conftest import GRU
@@ -82,6 +83,20 @@ def test_a_table_is_a_recipe_as_its_file_is(recipe, landscape, monkeypatch):
     assert tomllib.loads(ours.text) == tomllib.loads(path.read_text())  # stored in the folder of the run
     with pytest.raises(RecipeError, match="split.drawz"):
         bg.recipe({**table, "split": {"drawz": 1}})
+    with pytest.raises(RecipeError, match="the keys of a table are texts; found 2"):
+        bg.recipe({**table, "sources": {2: {}}})
+    with pytest.raises(RecipeError, match="a path or a table is expected; found NoneType"):
+        bg.recipe(None)
+
+
+def test_values_of_numpy_are_values_of_a_recipe(recipe):
+    fill = {"every": np.int16(20), "start": np.datetime64("2021-02-01"), "end": np.datetime64("2021-07-31", "ns")}
+    parsed = bg.recipe(recipe(), settings={"sources.s2.fill": fill, "sources.s2.clear": np.array([4, 5])})
+    assert parsed.recipe.overrides == (
+        "sources.s2.fill={ every = 20, start = 2021-02-01, end = 2021-07-31 }",
+        "sources.s2.clear=[4, 5]",
+    )
+    assert toml_value(np.bool_(False)) == "false"
 
 
 def test_imagery_is_read_as_the_model_reads_it(project):
@@ -112,6 +127,9 @@ def test_a_window_of_the_imagery_is_a_part_of_it_whatever_the_tiles(project, mon
     for place in ((5, 11, 20, 13), Window(5, 11, 20, 13)):
         xr.testing.assert_equal(scene.to_xarray("s2", place).compute(), whole[:, :, 5:25, 11:24])
     assert len(scene.to_xarray("s2").chunks[2]) == 7
+    for place in ((0, 0, 5), (0.5, 0, 5, 5), 3):
+        with pytest.raises(GridError, match="four whole numbers"):
+            scene.to_xarray("s2", place)
     for place in ((40, 0, 20, 5), (-1, 0, 3, 3), (0, 0, 0, 5)):
         with pytest.raises(GridError, match="is not inside the grid, which has 48 rows and 53 columns"):
             scene.to_xarray("s2", place)

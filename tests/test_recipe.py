@@ -50,6 +50,7 @@ def test_every_problem_is_told_at_once(recipe):
         ('sensor = "series"', 'sensor = "serie"', "sources.s2.sensor: Unknown sensor 'serie'. Did you mean 'series' or 'tessera'?"),
         ('like = "s2"', 'like = "s3"', "grid.like: no source is called 's3'. Did you mean 's2'?"),
         ("draws = 2", 'draws = "two"', "split.draws: Input should be a valid integer"),
+        ("draws = 2", "draws = true", "split.draws: write the value in place of true"),
         ("code = 2", "code = 1", "legend: The legend gives the code 1 to more than one class"),
         ("code = 2", "code = 0", "legend.classes.1: a class code must be between 1 and 65535"),
         ('label = "code"', "", "reference.label: Field required"),

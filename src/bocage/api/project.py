@@ -67,6 +67,9 @@ def recipe(
 def _parsed(source: str | Path | Mapping[str, Any], overrides: Sequence[str]) -> Recipe:
     if isinstance(source, Mapping):
         return read_table(source, Path.cwd(), overrides)
+    if not isinstance(source, str | Path):
+        message = f"a path or a table is expected; found {type(source).__name__}"
+        raise RecipeError("the recipe", [Problem("", message)])
     return read_recipe(Path(source), overrides)
 
 

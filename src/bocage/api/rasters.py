@@ -1,5 +1,6 @@
 """Arrays that are read tile by tile when they are computed, with the coordinates of their grid."""
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,11 +26,14 @@ def window_of(place: Place | None, grid: Grid) -> Window:
     Raises
     ------
     GridError
-        The window is empty or extends beyond the grid.
+        The window is not four whole numbers, is empty, or extends beyond the grid.
     """
     if place is None:
         return grid.window
-    window = place if isinstance(place, Window) else Window(*place)
+    try:
+        window = place if isinstance(place, Window) else Window(*map(operator.index, place))
+    except TypeError as error:
+        raise GridError(f"A window is four whole numbers (row, column, height, width); found {place!r}.") from error
     if min(window.height, window.width) < 1 or window.clip(grid.shape) != window:
         raise GridError(
             f"The window (row, column, height, width) = {(window.y, window.x, window.height, window.width)} is not inside the "

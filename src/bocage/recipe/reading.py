@@ -78,6 +78,9 @@ class Reading:
                     f'{_sought(hints[name])} in place of "{UNKNOWN}"; the comment on its line lists what was found',
                 )
                 continue
+            if isinstance(value, bool) and not _takes_truth(hints[name]):
+                self.add(f"{key}.{name}", f"{_sought(hints[name])} in place of {str(value).lower()}")
+                continue
             cleaned[name] = self._value(hints[name], value, f"{key}.{name}")
         return cleaned
 
@@ -131,6 +134,11 @@ def _sought(hint: Any) -> str:
     """Return what a setting expects: a list or a single value."""
     listed = any(typing.get_origin(option) is tuple for option in (hint, *typing.get_args(hint)))
     return "write the values, for example [4, 5]," if listed else "write the value"
+
+
+def _takes_truth(hint: Any) -> bool:
+    """Return whether a setting can be true or false; it would be read as the number 1 or 0."""
+    return hint in (bool, Any, object) or isinstance(hint, bool) or any(map(_takes_truth, typing.get_args(hint)))
 
 
 def _is_branch(part: object) -> bool:
