@@ -83,7 +83,7 @@ class Unweighted(torch.nn.Module):
 def test_a_model_without_weights_is_fitted_without_them():
     from bocage.models.base import Adapted
 
-    outside = Adapted(Unweighted(), {})
+    outside = Adapted(Unweighted(), {}, 2)
     fit_at_once(outside, {}, LABEL, Training(class_weights="balanced"), 0)
     assert len(outside.module.labels) == len(LABEL)
 

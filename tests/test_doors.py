@@ -2,12 +2,21 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from bocage.cli import main
+from bocage.errors import EvaluationError, ModelError, UnknownNameError
+from bocage.evaluation import ConfusionMatrix, Score
+from bocage.grid import Ratio
+from bocage.models import InputSpec, SourceTensor
+from bocage.models.base import Adapted, pixel_footprint
 from bocage.testing import check_index, check_metric, check_model, check_sensor, check_writer
+from bocage.training.batches import Minibatch
+from bocage.training.loop import logits_of
 
 OUTSIDE = '''
 """Things that a user adds, in a module of the user's own."""
@@ -174,3 +183,60 @@ def test_a_door_that_leads_nowhere_is_told(recipe, capsys, outside):
     for name, said in (("nothere:x", "cannot be imported"), ("mine:nothing", "has no 'nothing'")):
         assert main(["run", str(recipe(f'name = "{name}"')), "--out", "run"]) == 1
         assert said in capsys.readouterr().err
+
+
+class Cropped(torch.nn.Module):
+    """A network whose logits do not cover the window."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.footprints = {"s2": pixel_footprint(SPEC)}
+        self.answer = answer
+
+    def forward(self, batch):
+        return self.answer
+
+
+SPEC = InputSpec("s2", ("red", "nir"), 3, Ratio())
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (torch.zeros(1, 4, 1, 1), r"shape \(1, 4, 1, 1\)"),
+        (torch.zeros(1, 3, 5, 6), r"shape \(1, 3, 5, 6\)"),
+        (torch.zeros(1, 4), r"shape \(1, 4\)"),
+        (None, "NoneType"),
+    ],
+)
+def test_logits_of_another_shape_are_refused(answer, found):
+    """The map was made of one pixel repeated, in silence."""
+    network = Adapted(Cropped(answer), {"s2": SPEC}, 4)
+    ones = torch.ones(1, 3, 2, 5, 6)
+    batch = {"s2": SourceTensor(ones, ones[:, :, 0] > 0, torch.arange(3)[None])}
+    with pytest.raises(ModelError, match=rf"forward of Cropped returns {found}; .* \(1, 4, 5, 6\)"):
+        network(batch)
+
+
+def test_logits_that_are_nan_are_refused():
+    nan = torch.full((2, 4, 1, 1), torch.nan)
+    with pytest.raises(ModelError, match="NaN for 2 of 2 samples"):
+        logits_of(
+            lambda _: nan, iter([Minibatch({}, torch.zeros(2, dtype=torch.long), np.arange(2))]), torch.device("cpu")
+        )
+
+
+def test_metrics_of_others_cannot_harm_the_score(outside, tmp_path):
+    """An infinite value is no JSON, and one that wrote into the counts emptied the score."""
+    (tmp_path / "worse.py").write_text(
+        "def endless(matrix):\n    return float('inf')\n\n\ndef greedy(matrix):\n    matrix.counts[:] = 0\n    return 1.0\n\n\n"
+        "def picky(matrix):\n    return {'a': 1.0}[matrix.names[0]]\n"
+    )
+    score = Score((ConfusionMatrix(np.eye(2, dtype=np.int64), ("a", "b")),), ("worse:endless", "overall_accuracy"))
+    assert json.dumps(score.as_dict(), allow_nan=False)
+    assert np.isnan(score.values("worse:endless")).all()
+    with pytest.raises(UnknownNameError, match="'worse:greedy' is no metric: .* read-only"):
+        score.values("worse:greedy")
+    with pytest.raises(EvaluationError, match="worse:picky raises KeyError: 'c'"):
+        replace(score, matrices=(replace(score.matrices[0], names=("c", "d")),)).values("worse:picky")
+    assert score.values("overall_accuracy").tolist() == [1]

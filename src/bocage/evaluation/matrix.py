@@ -24,6 +24,12 @@ class ConfusionMatrix:
     """Names of the classes that are mapped but never tested: they have no metrics of their own, and no part in means over the
     classes. A tested pixel that is mapped as such a class is an error of its reference class."""
 
+    def __post_init__(self) -> None:
+        # A metric that is not ours must not change what the others are computed from.
+        counts = self.counts.view()
+        counts.flags.writeable = False
+        object.__setattr__(self, "counts", counts)
+
     @classmethod
     def of(
         cls, reference: NDArray[Any], predicted: NDArray[Any], names: tuple[str, ...], untested: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.errors import BocageError, EvaluationError
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.shelf import Shelf
 
@@ -106,6 +107,23 @@ def _no_metric(thing: Any) -> str:
         return "" if np.isscalar(value) and np.isreal(value) else f"it returns {type(value).__name__}, not one number"
     except Exception as error:  # the function is not ours
         return f"of a confusion matrix, it raises {type(error).__name__}: {error}"
+
+
+def measured(name: str, matrix: ConfusionMatrix) -> float:
+    """Return a metric of a confusion matrix; NaN where the function gives no finite number.
+
+    Raises
+    ------
+    EvaluationError
+        The function raises an error.
+    """
+    try:
+        value = float(METRICS.get(name)(matrix))
+    except BocageError:
+        raise
+    except Exception as error:  # the function may not be ours
+        raise EvaluationError(f"The metric {name} raises {type(error).__name__}: {error}") from error
+    return value if np.isfinite(value) else float("nan")
 
 
 def lower_is_better(metric: Metric) -> bool:

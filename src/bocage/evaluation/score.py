@@ -13,10 +13,9 @@ from bocage.disk import artefact, write_json
 from bocage.errors import LegendError
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
-    METRICS,
-    Metric,
     f1,
     intersection_over_union,
+    measured,
     producers_accuracy,
     users_accuracy,
 )
@@ -117,8 +116,7 @@ class Score:
 
     def values(self, metric: str) -> NDArray[np.float64]:
         """Return a metric of each draw (draws,)."""
-        function: Metric = METRICS.get(metric)
-        return np.array([function(matrix) for matrix in self.matrices])
+        return np.array([measured(metric, matrix) for matrix in self.matrices])
 
     def per_class(self, measure: str) -> NDArray[np.float64]:
         """Return a measure of each draw and class (draws, K)."""

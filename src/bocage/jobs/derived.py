@@ -7,7 +7,8 @@ from typing import Any
 
 from bocage.disk import checksums_of, damaged, read_checksums, write_json
 from bocage.errors import RunFolderError
-from bocage.evaluation import METRICS, ConfusionMatrix
+from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation.metrics import measured
 from bocage.layout import DerivedLayout, RunLayout
 from bocage.mapping import Delivered, Item
 from bocage.run import has_results
@@ -61,5 +62,5 @@ def write_summary(layout: DerivedLayout, about: Mapping[str, Any]) -> None:
 
 def figures_of(matrix: ConfusionMatrix) -> dict[str, float | None]:
     """Return the metrics of a map; None where one is not defined."""
-    found = {name: METRICS.get(name)(matrix) for name in FIGURES}
+    found = {name: measured(name, matrix) for name in FIGURES}
     return {name: None if math.isnan(value) else float(value) for name, value in found.items()}

@@ -207,9 +207,9 @@ class Adapted(Network):
 
     module: Any
 
-    def __init__(self, module: Any, inputs: Mapping[str, InputSpec]) -> None:
+    def __init__(self, module: Any, inputs: Mapping[str, InputSpec], outputs: int) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.outputs = module, outputs
         self.footprints = module.footprints
         self.inputs = getattr(module, "inputs", {name: inputs[name] for name in self.footprints})
         self.abilities = Abilities(  # type: ignore[misc]
@@ -228,8 +228,22 @@ class Adapted(Network):
         return frozenset(getattr(self.module, "by_position", ()))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the module's logits."""
-        logits: Tensor = self.module(batch)
+        """Return the module's logits.
+
+        Raises
+        ------
+        ModelError
+            It returns no tensor, or one of another shape than ``outputs`` logits for every map pixel of the batch.
+        """
+        logits = self.module(batch)
+        here = {name: footprint for name, footprint in self.footprints.items() if name in batch}
+        shape = (len(next(iter(batch.values())).values), self.outputs, *output_shape(batch, here, self.inputs))
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != shape:
+            what = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelError(
+                f"forward of {type(self.module).__qualname__} returns {what}; logits of shape {shape} are expected: samples, "
+                "classes, rows and columns of the map. bocage.testing.check_model tests a network."
+            )
         return logits
 
     @property
@@ -278,7 +292,7 @@ def build(
     from bocage.models.parcels import OUTPUTS, Delineating  # it imports this module
 
     model = architecture.Model(inputs, n_classes + len(OUTPUTS) * parcels, config)
-    network = model if isinstance(model, Network) else Adapted(model, inputs)
+    network = model if isinstance(model, Network) else Adapted(model, inputs, n_classes + len(OUTPUTS) * parcels)
     return Delineating(network, n_classes) if parcels else network
 
 

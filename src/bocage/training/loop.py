@@ -23,7 +23,7 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.nn import functional
 
 from bocage.disk import digest, digest_of
-from bocage.errors import TrainingError
+from bocage.errors import ModelError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of
 from bocage.models import Batch, Network, moved
@@ -448,11 +448,19 @@ def _listed(polygons: NDArray[Any]) -> str:
 def logits_of(
     model: Callable[[Batch], Tensor], batched: Iterator[Minibatch], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return logits (N, K) and labels (N,) of all samples, without gradients; `model` is the network, or :func:`answering`."""
+    """Return logits (N, K) and labels (N,) of all samples, without gradients; `model` is the network, or :func:`answering`.
+
+    Raises
+    ------
+    ModelError
+        A logit is NaN.
+    """
     logits, labels, order = [], [], []
     with torch.inference_mode():
         for batch in Ahead(batched):
             logits.append(batch.pick(model(moved(batch.inputs, device)).float().cpu()))
+            if wrong := int(torch.isnan(logits[-1]).any(1).sum()):
+                raise ModelError(f"The network gives NaN for {wrong} of {len(logits[-1])} samples with valid data.")
             labels.append(batch.labels)
             order += [] if batch.order is None else [batch.order]
     if not order:
