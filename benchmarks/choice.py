@@ -163,19 +163,20 @@ def measured(site: Site, label: str, tables: Table, seed: int, inner: bool) -> d
     with replaced(CODE.get(PARTS.get(label, ""), {})):
         if site.other:
             every = np.arange(len(samples.label))
-            fixed = _fixed(samples, [_part(samples, every, every, seed)], seed)
+            fixed = with_draws(samples, [_part(samples, every, every, seed)], seed)
             trained = Trainer(recipe.choice, scene, fixed).train(0, folder / "0")
             _score(found, trained, *_elsewhere(site.other, tables, label), recipe.choice.training.device)
             return found
         draws = pairs_of(samples, seed, inner)
-        fixed = _fixed(samples, draws, seed)
+        fixed = with_draws(samples, draws, seed)
         for number, draw in enumerate(draws):
             trained = Trainer(recipe.choice, scene, fixed).train(number, folder / str(number))
             _score(found, trained, samples, draw.test, recipe.choice.training.device)
     return found
 
 
-def _fixed(samples: Samples, draws: Sequence[Draw], seed: int) -> Fixed:
+def with_draws(samples: Samples, draws: Sequence[Draw], seed: int) -> Fixed:
+    """Return samples whose draws are given."""
     own = {key: getattr(samples, key) for key in samples.__dataclass_fields__}
     return Fixed(**own | {"split": replace(samples.split, seed=seed)}, parts=tuple(draws))
 

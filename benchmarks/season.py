@@ -4,7 +4,7 @@
 
 Patchwork (small) on four sets, three folds or two draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
 ``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
-The value of ``cutoff`` is chosen on `rondonia`, which does not report.
+The value of ``cutoff`` is chosen on ordered pairs of folds, of which one trains and another tests; the report trains on two folds.
 
 "Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws. The calibration error
 is that of the test samples of all folds or draws together; "by chance" is that of a calibrated model on as many independent samples.
@@ -16,20 +16,26 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy import samples_of
+from benchmarks.choice import pairs_of, with_draws
 from benchmarks.choice_sets import SETS
 from benchmarks.frame import BUILD, Results, command_line, spread, table
 from bocage.evaluation import Curve, SeasonScore
 from bocage.jobs.season import Asked, season
 from bocage.recipe import parse
 from bocage.reliability import reliability
+from bocage.run import open_scene
+from bocage.scene import series_of
+from bocage.training import Trainer, at_cutoff, proposed
 
 WORK, RESULTS = BUILD / "season", Results("season")
-CHOOSING, VALUES, CHOSEN = "rondonia", (0.3, 0.5, 0.7, 0.9), 0.7
+CHOOSING, VALUES, CHOSEN = ("rondonia", "bavaria", "canada"), (0.3, 0.5, 0.7), 0.7
 REPORTING = ("canada", "matogrosso", "bavaria", "simulated")
 SPLITS = {"canada": {"fold": "fold"}, "simulated": {"train": 0.5, "draws": 2, "rare": "drop"}}
 """Splits that are not three random folds; the folds of canada are regions."""
 SHORTER = {"simulated": {"steps": [600, 600]}}
 """Shorter trainings, of all models of a set with many samples."""
+MODEL = {"name": "patchwork", "preset": "small"}
 FEW = 5
 """Number of cut-offs for which a model is retrained, evenly spread, the last date included."""
 
@@ -39,8 +45,7 @@ def scored(name: str, cutoff: float, asked: Asked) -> SeasonScore:
     site = SETS[name]()
     split = SPLITS.get(name, {"folds": 3, "rare": "drop"})
     training = {"cutoff": cutoff, "calibrate": cutoff > 0} | SHORTER.get(name, {})
-    model = {"name": "patchwork", "preset": "small"}
-    tables = {"model": model, "training": training, "split": split}
+    tables = {"model": MODEL, "training": training, "split": split}
     return season(
         parse(site.recipe(tables, False), site.folder, name), WORK / f"{name}-{cutoff}", asked, overwrite=True
     )
@@ -65,6 +70,27 @@ def few(days: Sequence[date]) -> tuple[date, ...]:
     return tuple(days[round(k)] for k in np.linspace(0, len(days) - 1, FEW + 1)[1:])
 
 
+def inner(name: str, cutoff: float) -> dict[str, float]:
+    """Return the accuracy at `FEW` cut-offs, mean over the ordered pairs of folds: one trains, another tests."""
+    site = SETS[name]()
+    training = {"cutoff": cutoff, "calibrate": False}
+    recipe = parse(site.recipe({"model": MODEL, "training": training}, False), site.folder, name)
+    scene, folder = open_scene(recipe), WORK / f"inner-{name}"
+    samples = samples_of(recipe, scene, folder / "samples")
+    draws = pairs_of(samples, 0, inner=True)
+    fixed = with_draws(samples, draws, 0)
+    series = series_of(scene, samples.cuts).values()
+    days = few(proposed(np.unique(np.concatenate([cube.source.days for cube in series]))))
+    found: dict[str, list[float]] = {str(day): [] for day in days}
+    for number, draw in enumerate(draws):
+        trained = Trainer(recipe.choice, scene, fixed).train(number, folder / f"{cutoff}-{number}")
+        for day in days:
+            at = at_cutoff(trained, samples.chips, draw.test, (day - date(1970, 1, 1)).days, "cpu")
+            classes = np.where(at.seen, at.probabilities.argmax(1), -1)
+            found[str(day)].append(float((classes == samples.label[draw.test]).mean()))
+    return {day: float(np.mean(values)) for day, values in found.items()}
+
+
 def once(name: str, cutoff: float) -> dict[str, Any]:
     return numbers(scored(name, cutoff, Asked()).once)
 
@@ -86,29 +112,31 @@ def by_chance(confidence: float, test: int, times: int = 200) -> float:
     return float(np.mean(errors))
 
 
-WORDS = (CHOOSING, *REPORTING)
+WORDS = ("choose", *REPORTING)
 """Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
-    for value in VALUES if not wanted or CHOOSING in wanted else ():
-        RESULTS.measure(("choice", str(value)), lambda value=value: once(CHOOSING, value))
+    for name in CHOOSING if not wanted or "choose" in wanted else ():
+        for value in VALUES:
+            RESULTS.measure(("choose", name, str(value)), lambda name=name, value=value: inner(name, value))
     for name in RESULTS.free(wanted or REPORTING):
-        if name != CHOOSING:
+        if name != "choose":
             RESULTS.measure(("sets", name, "once"), lambda name=name: once(name, CHOSEN))
             RESULTS.measure(("sets", name, "others"), lambda name=name: others(name))
     return "\n" + markdown(RESULTS.content())
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return the table of the choice, and a table for each set."""
-    rows = [
-        (value, *(f"{np.mean(curve[day]['overall_accuracy']):.3f}" for day in few(list(curve))))
-        for value, curve in found.get("choice", {}).items()
-    ]
-    days = [few(list(curve)) for curve in found.get("choice", {}).values()]
-    parts = [table(("cutoff", *days[0]), rows)] if rows else []
+    """Return the tables of the choice, and a table for each set."""
+    parts = []
+    for name, values in found.get("choose", {}).items():
+        rows = [
+            (value, *map("{:.3f}".format, at.values()), f"{np.mean(list(at.values())):.3f}")
+            for value, at in values.items()
+        ]
+        parts.append(f"{name}\n{table(('cutoff', *next(iter(values.values())), 'mean'), rows)}")
     return "\n\n".join([*parts, *(_of_set(name, one) for name, one in found.get("sets", {}).items())])
 
 
