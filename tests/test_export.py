@@ -104,6 +104,10 @@ def test_the_item_says_what_the_model_is(tmp_path):
     export(made("m3fusion"), tmp_path / "out")
     item = pystac.Item.from_file(str(tmp_path / "out/item.json"))
     assert "(int32: batch, time; days since 1970-01-01)" in str(item.to_dict())
+    before = made("m3fusion").footprints["vhr"].before
+    assert f"the map pixel begins at row and column {before}, counted from 0; beside it vhr_valid" in str(
+        item.to_dict()
+    )
     said = MLMExtension.ext(item)
     assert said.architecture == "m3fusion"
     assert [one.name for one in said.input] == ["s2_values", "vhr_values"]

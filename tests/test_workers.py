@@ -212,3 +212,8 @@ def test_areas_of_a_geographic_grid_shrink_towards_the_poles():
     expected = math.radians(1) * 6_371_000**2 * math.sin(math.radians(60)) / 10_000  # of a sphere
     assert whole.areas().hectares[0] == pytest.approx(expected, rel=0.01)
     assert np.array_equal(whole.areas().hectares, parts.areas().hectares)
+
+
+def test_options_of_jobs_without_a_batch_system_are_refused(recipe, tmp_path, capsys):
+    assert main(["map", str(recipe()), "--out", str(tmp_path / "map"), "--job", "queue=long"]) == 2
+    assert "Give the batch system too, for example --cluster slurm." in capsys.readouterr().err

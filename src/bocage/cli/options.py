@@ -165,6 +165,10 @@ def chosen(
         mapping = replace(recipe.map, **area, sites=tuple(sites) or recipe.map.sites)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if pairs and not workers.cluster:
+        raise click.UsageError(
+            "--job has options of batch jobs. Give the batch system too, for example --cluster slurm."
+        )
     return replace(recipe, workers=workers, map=mapping)
 
 

@@ -172,7 +172,8 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
     from pystac.extensions.mlm import InputStructure, ModelInput, ValueScaling, ValueScalingType
     from pystac.extensions.raster import DataType
 
-    normalisation, size = trained.normalisation, trained.footprints[name].size
+    normalisation, footprint = trained.normalisation, trained.footprints[name]
+    size = footprint.size
     scaling = [
         ValueScaling.create(ValueScalingType.Z_SCORE, mean=offset, stddev=scale)
         if normalisation.kind == "mean-std"
@@ -188,7 +189,8 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
         f"{name}_values",
         list(record.spec.bands),
         structure,
-        f"Source '{name}', pixels of {record.resolution:g} CRS units, 0 where not valid; beside it {name}_valid "
+        f"Source '{name}', pixels of {record.resolution:g} CRS units, 0 where not valid; the map pixel begins at row and column "
+        f"{footprint.before}, counted from 0; beside it {name}_valid "
         f"(bool: batch, time, y, x) and {name}_days (int32: batch, time; {_clock(record)}).",
     )
     model_input.properties["value_scaling"] = [band.to_dict() for band in scaling]
