@@ -87,6 +87,8 @@ def test_a_table_is_a_recipe_as_its_file_is(recipe, landscape, monkeypatch):
         bg.recipe({**table, "sources": {2: {}}})
     with pytest.raises(RecipeError, match="a path or a table is expected; found NoneType"):
         bg.recipe(None)
+    with pytest.raises(RecipeError, match="a table of keys and values is expected; found list"):
+        bg.recipe(path, settings=["split.draws=1"])
 
 
 def test_values_of_numpy_are_values_of_a_recipe(recipe):

@@ -173,12 +173,14 @@ def test_an_index_cannot_change_its_bands_and_has_finite_values(tmp_path, monkey
         "def ratio(red, nir):\n    return nir / red\n\n\n"
         "def inside(red, nir):\n    if red.ndim > 2:\n        red *= 0\n    return nir - red\n\n\n"
         "def one(red, nir):\n    return nir - red if red.ndim == 2 else 1.0\n\n\n"
-        "def wave(red, nir):\n    return nir + 1j * red\n"
+        "def wave(red, nir):\n    return nir + 1j * red\n\n\n"
+        "def soil(red, nir, ground=0.5):\n    return nir - red + ground\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     red, nir = (np.array(values, np.float32).reshape(1, 1, 3) for values in ((0, 0, 0.5), (0, 1, 0.25)))
     with np.errstate(all="ignore"):
         assert computed("careless:ratio", {"red": red, "nir": nir}).ravel().tolist() == [0, 0, 0.5]
+    assert computed("careless:soil", {"red": red, "nir": nir}).ravel().tolist() == [0.5, 1.5, 0.25]
     for name, message in (("inside", "raises ValueError"), ("one", "shape \\(\\)"), ("wave", "type complex")):
         with pytest.raises(SourceError, match=f"careless:{name} .*{message}"):
             computed(f"careless:{name}", {"red": red, "nir": nir})

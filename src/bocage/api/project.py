@@ -74,6 +74,9 @@ def _parsed(source: str | Path | Mapping[str, Any], overrides: Sequence[str]) ->
 
 
 def _overrides(settings: Mapping[str, Any]) -> list[str]:
+    if not isinstance(settings, Mapping):
+        message = f"a table of keys and values is expected; found {type(settings).__name__}"
+        raise RecipeError("settings", [Problem("", message)])
     try:
         return [f"{key}={'' if value is None else toml_value(value)}" for key, value in settings.items()]
     except ValueError as error:

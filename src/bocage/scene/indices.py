@@ -1,5 +1,7 @@
 """Spectral indices: functions whose argument names are the common names of the bands that they need.
 
+An argument with a default value is a constant, not a band.
+
 Bands are reflectance, of any shape. The result has the same shape. Where a denominator is 0, the index is 0. Nodata is not
 represented in indices, but in the mask.
 
@@ -85,10 +87,11 @@ def brightness(green: Array, red: Array, nir: Array) -> Array:
 def _no_index(thing: Any) -> str:
     """Return why an object is not an index: it is tried on small bands."""
     try:
-        needs = inspect.signature(thing).parameters.values()
-        if not needs or any(one.kind != inspect.Parameter.POSITIONAL_OR_KEYWORD for one in needs):
+        needs = bands_of(thing)
+        kinds = {one.kind for one in inspect.signature(thing).parameters.values()}
+        if not needs or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
             return "its arguments are not the names of bands"
-        shape = np.shape(thing(*(np.full((2, 2), 0.3, np.float32) for _ in needs)))
+        shape = np.shape(thing(**{band: np.full((2, 2), 0.3, np.float32) for band in needs}))
         return "" if shape == (2, 2) else f"for bands of shape (2, 2), its result has shape {shape}"
     except Exception as error:  # the function is not ours
         return f"of bands, it raises {type(error).__name__}: {error}"
@@ -147,4 +150,5 @@ def bands_of(index: Index) -> tuple[str, ...]:
     >>> bands_of(ndvi)
     ('red', 'nir')
     """
-    return tuple(inspect.signature(index).parameters)
+    needs = inspect.signature(index).parameters.values()
+    return tuple(one.name for one in needs if one.default is inspect.Parameter.empty)
