@@ -130,7 +130,7 @@ def test_three_labels_of_one_field_are_one_unit_for_init_check_and_run(tmp_path)
     assert str(found.where) == "class rice"
     with pytest.raises(SamplesError, match=r"'rice' \(3 at 1 place\)"):
         open_sites(read_recipe(path), tmp_path / "other")
-    path.write_text(text.replace("train = 0.3\ndraws = 10", 'site = "leave-one-out"'))
+    path.write_text(text.replace("train = 0.8\ndraws = 10", 'site = "leave-one-out"'))
     assert "rice" in open_sites(read_recipe(path), tmp_path / "left").joined.legend.names, (
         "other years of a field train"
     )
@@ -151,7 +151,7 @@ def test_the_viewer_shows_the_polygons_of_a_season(tmp_path):
 def test_another_year_may_train_on_the_same_fields_if_it_is_left_out(tmp_path):
     cube, reference = land(tmp_path)
     write_recipe(cube, reference, "crop", tmp_path / "mine.toml")
-    text = (tmp_path / "mine-forest.toml").read_text().replace("train = 0.3\ndraws = 10", 'site = "leave-one-out"')
+    text = (tmp_path / "mine-forest.toml").read_text().replace("train = 0.8\ndraws = 10", 'site = "leave-one-out"')
     (tmp_path / "mine-forest.toml").write_text(text)
     samples = open_sites(read_recipe(tmp_path / "mine-forest.toml"), tmp_path / "run").joined
     first = samples.draw(0)

@@ -22,9 +22,9 @@ classes = [
 {classes}
 ]
 
-# Split of the {kind} of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
+# Split of the {kind} of each class: 80 % for training, the rest for testing, repeated over 10 random draws.
 [split]
-train = 0.3
+train = 0.8
 draws = 10
 rare = "{rare}"{rare_why}
 {split}{block}
