@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from bocage.days import EPOCH
 from bocage.errors import RecipeError, SceneError, TrainedError
 from bocage.jobs.map import map_with
 from bocage.jobs.run import run
@@ -17,7 +18,6 @@ from conftest import S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\ncontext = 0'
-EPOCH = datetime.date(1970, 1, 1)
 
 
 def table(path, first, temperatures, holes=()):

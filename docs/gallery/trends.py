@@ -5,7 +5,8 @@ import datetime
 import numpy as np
 from matplotlib.figure import Figure
 
-from bocage.finish.trends import EPOCH, Observations, Season, Settings, trends, yearly
+from bocage.days import EPOCH
+from bocage.finish.trends import Observations, Season, Settings, trends, yearly
 
 YEARS, DROUGHT, NAMES = range(2014, 2025), 2019, ("a parcel that becomes greener", "a meadow with a drought")
 rng = np.random.default_rng(4)

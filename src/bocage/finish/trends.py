@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from bocage.days import EPOCH, date_of
 from bocage.errors import FinishError
 from bocage.finish.zones import Zones, box_of, inside
 from bocage.progress import QUIET, Progress
@@ -28,7 +29,6 @@ Statistic = Literal["mean", "max", "integral"]
 STATISTICS: tuple[Statistic, ...] = ("mean", "max", "integral")
 TILE, DATES = 256, 32
 """Side in pixels and number of dates of the blocks that are read: memory does not depend on the number of dates."""
-EPOCH = datetime.date(1970, 1, 1)
 FEWEST = 3
 """Minimum number of years for a slope, and of other years for an anomaly."""
 CERTAIN = 5
@@ -184,7 +184,7 @@ def observe(cube: Cube, parcels: Zones, settings: Settings, progress: Progress) 
 def _groups(cube: Cube, season: Season) -> Iterator[tuple[Cube, NDArray[np.bool_]]]:
     """Yield cubes of some dates each, and which of their dates are in a season."""
     source = cube.source
-    kept = np.array([season.year_of(EPOCH + datetime.timedelta(int(day))) is not None for day in source.days], bool)
+    kept = np.array([season.year_of(date_of(day)) is not None for day in source.days], bool)
     if not isinstance(source, Source):
         if kept.any():
             yield cube, kept
@@ -218,7 +218,7 @@ def yearly(observed: Observations, settings: Settings) -> Years:
     season = settings.season
     if not len(observed.days):
         raise FinishError("No date of the sources is in the season. Change --start and --end.")
-    of = np.array([season.year_of(EPOCH + datetime.timedelta(int(day))) for day in observed.days])
+    of = np.array([season.year_of(date_of(day)) for day in observed.days])
     years = tuple(range(int(of.min()), int(of.max()) + 1))
     values, counts = observed.values(), observed.clear >= settings.clear - 1e-9
     shape = (len(values), len(years))

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from bocage.days import EPOCH, date_of
 from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import AtDay, Curve, SeasonScore
@@ -30,7 +31,6 @@ from bocage.words import Note
 
 FORMAT = 2
 """Changed when the results of the same settings change."""
-EPOCH = datetime.date(1970, 1, 1)
 ONCE, RETRAINED = "once", "retrained"
 
 
@@ -260,7 +260,7 @@ def cutoffs_of(run: Run, given: Sequence[datetime.date], progress: Progress) -> 
     dates = sorted({int(day) for cube in series.values() for day in cube.source.days})
     if not given:
         return proposed(dates)
-    first, last = (EPOCH + datetime.timedelta(day) for day in (dates[0], dates[-1]))
+    first, last = (date_of(day) for day in (dates[0], dates[-1]))
     early = [day for day in given if day < first]
     if early:
         raise EvaluationError(

@@ -12,6 +12,7 @@ from typing import Any
 from affine import Affine
 from odc.geo import CRS
 
+from bocage.days import date_of
 from bocage.disk import artefact, checksums_of, write_checksums, write_text
 from bocage.grid import Grid, geojson_of
 from bocage.layout import MapLayout
@@ -22,8 +23,6 @@ from bocage.mapping.styles import qml, sld
 from bocage.mapping.unclassified import Unclassified
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.words import Note
-
-DAY = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Delivery:
         """Return the positional arguments of an item: its date or None, and its properties with the period."""
         if self.days is None:
             return datetime.datetime.fromtimestamp(int(self.newest), datetime.UTC), {}
-        start, end = (DAY + datetime.timedelta(day) for day in self.days)
+        start, end = (date_of(day) for day in self.days)
         period = {"start_datetime": f"{start}T00:00:00Z", "end_datetime": f"{end}T23:59:59Z"}
         return None, period
 

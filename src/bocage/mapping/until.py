@@ -3,10 +3,10 @@
 import datetime
 from collections.abc import Iterator
 
+from bocage.days import date_of
 from bocage.errors import SceneError
 from bocage.mapping.settings import Mapping
 from bocage.scene import Scene, scene_until, series_of
-from bocage.scene.until import day_of
 from bocage.training import Trained
 
 EARLY = "the map ends before the series on which the model is tested"
@@ -47,7 +47,7 @@ def remarks_until(trained: Trained, scene: Scene, part: Scene, settings: Mapping
         return
     there = (part.cubes[name].source.days for name in series_of(scene, trained.sources) if name in part.cubes)
     last = max(int(days[-1]) for days in there)
-    yield f"The map uses acquisitions until {settings.until}; the last one is of {day_of(last)}."
+    yield f"The map uses acquisitions until {settings.until}; the last one is of {date_of(last)}."
     if not trained.calibration.season:
         yield (
             "The model has no calibration for a season that is not over: its confidence is that of whole series. Train it with "

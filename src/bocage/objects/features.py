@@ -14,7 +14,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bocage.days import date_of
 from bocage.disk import naming, replacing, safe_name
 from bocage.errors import SceneError
 from bocage.grid import Grid, Window
@@ -38,8 +38,6 @@ from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.objects import GROUP, IDENTITY
 from bocage.sources.raster import fingerprint, inspect, read
-
-EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _dates(cube: Cube) -> list[str]:
     """Return the part of a column's name for each date: empty for a source without dates."""
     if len(cube.days) == 1 and not cube.source.dated:
         return [""]
-    days = [f"{EPOCH + timedelta(int(day)):_%Y%m%d}" for day in cube.days]
+    days = [f"{date_of(day):_%Y%m%d}" for day in cube.days]
     return [day if days.count(day) == 1 else f"{day}_{days[: t + 1].count(day)}" for t, day in enumerate(days)]
 
 

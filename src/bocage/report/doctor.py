@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bocage.advice.findings import Findings
 from bocage.advice.settings import Doubting
+from bocage.days import date_of
 from bocage.errors import BocageError
 from bocage.grid import Grid, Window
 from bocage.report.figures import INK, STYLE, as_data, as_svg
@@ -189,7 +190,7 @@ def series_of(findings: Findings, scene: Scene, samples: Samples) -> Series | No
     total = np.stack([np.bincount(unit, column) for column in np.where(clear, values, 0).T], 1)
     count = np.stack([np.bincount(unit, column) for column in clear.T], 1)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    times = tuple(date(1970, 1, 1) + timedelta(int(day)) for day in samples.cuts[name].dates)
+    times = tuple(date_of(day) for day in samples.cuts[name].dates)
     return Series(f"{name}, {band}", times, mean, classes)
 
 

@@ -5,7 +5,6 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
+from bocage.days import date_of
 from bocage.evaluation.trust import COVERAGES, Trust
 from bocage.legend import Legend
 from bocage.mapping.writers.cog import read_reduced
@@ -277,7 +277,7 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
     figure, (axes,) = axes_of((9, 3.2))
     axes.axhline(0, color=INK, lw=0.8)
     for i, (source, (days, lost)) in enumerate(by_date.items()):
-        times = [date(1970, 1, 1) + timedelta(int(day)) for day in days]
+        times = [date_of(day) for day in days]
         axes.plot(times, 100 * np.array(lost), ms=4, lw=1.2, label=source, **_line(i, len(by_date)))
     axes.set(ylabel=w["axis_lost"])
     with matplotlib.rc_context(STYLE):
@@ -292,7 +292,7 @@ def attention_picture(
     """Draw the attention weight of each date of a series for each class: weights (K, T), where each row sums to 1."""
     figure, (axes,) = axes_of((9, 0.8 + 0.26 * len(classes)))
     ends = [*days, days[-1] + (days[-1] - days[-2] if len(days) > 1 else 1)]
-    times = [date(1970, 1, 1) + timedelta(int(day)) for day in ends]
+    times = [date_of(day) for day in ends]
     drawn = axes.pcolormesh(
         times, np.arange(len(classes) + 1), 100 * np.array(weights), cmap="viridis", rasterized=True
     )

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.days import EPOCH, date_of
 from bocage.errors import SceneError
 from bocage.ranges import Range, check_ranges
 from bocage.sources.times import read_times
 from bocage.textfile import read_text, separator_of
 
-EPOCH = datetime.date(1970, 1, 1)
 LAST = 364
 """Maximum thermal day, counted from 0. Later dates get this day."""
 HOLES = 5
@@ -62,7 +62,7 @@ class Thermal:
             The table cannot be read, or has no temperature for some days.
         """
         passed = np.minimum(LAST, np.rint(self._sums(days) / self.degrees))
-        years = [(EPOCH + datetime.timedelta(season_of(int(day), self.start))).year for day in days]
+        years = [date_of(season_of(int(day), self.start)).year for day in days]
         first = np.array([(datetime.date(year, 1, 1) - EPOCH).days for year in years])
         return np.asarray(first + passed, np.int32)
 
@@ -116,7 +116,7 @@ class DegreeDays:
         """
         before, until = start - self.first, day - self.first
         if before < 0 or until >= len(self.values) or np.isnan(self.values[before : until + 1]).any():
-            dates = (EPOCH + datetime.timedelta(one) for one in (start, day))
+            dates = (date_of(one) for one in (start, day))
             raise SceneError(
                 f"{self.path} lacks the temperature of some days from {' to '.join(map(str, dates))}, which thermal days need. "
                 "Add them, or set another 'start'."
@@ -147,7 +147,7 @@ def check_season(base: float, cap: float, start: str) -> None:
 
 def season_of(day: int, start: str) -> int:
     """Return the first day of the season that contains `day`, both in days since 1970-01-01; `start` as 10-01."""
-    date, (month, of_month) = EPOCH + datetime.timedelta(day), map(int, start.split("-"))
+    date, (month, of_month) = date_of(day), map(int, start.split("-"))
     year = date.year - ((date.month, date.day) < (month, of_month))
     return (datetime.date(year, month, of_month) - EPOCH).days
 

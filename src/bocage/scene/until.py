@@ -4,13 +4,12 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import replace
 
+from bocage.days import EPOCH, date_of
 from bocage.errors import SceneError
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
 from bocage.sources import ObjectsSource
 from bocage.sources.until import describes_a_year, is_series, until
-
-EPOCH = datetime.date(1970, 1, 1)
 
 
 def series_of(scene: Scene, names: Iterable[str] | None = None) -> dict[str, Cube]:
@@ -31,7 +30,7 @@ def series_of(scene: Scene, names: Iterable[str] | None = None) -> dict[str, Cub
     series = {n: cube for n, cube in cubes.items() if is_series(cube.source) and not describes_a_year(cube.source)}
     for name in [n for n, cube in cubes.items() if series and describes_a_year(cube.source)]:
         begins = min(int(cube.source.days[0]) for cube in series.values())
-        if day_of(int(cubes[name].source.days[-1])).year >= day_of(begins).year:
+        if date_of(cubes[name].source.days[-1]).year >= date_of(begins).year:
             raise SceneError(
                 f"Source '{name}' has features of a whole year, which are not known before its end: a cut-off is not possible "
                 "with it. Choose the features of an earlier year ('years'), or a model without them ([model] sources)."
@@ -43,7 +42,7 @@ def series_of(scene: Scene, names: Iterable[str] | None = None) -> dict[str, Cub
 
 
 def _dated(cube: Cube) -> str:
-    return f"one date, {day_of(int(cube.source.days[0]))}" if cube.source.dated else "without a date"
+    return f"one date, {date_of(cube.source.days[0])}" if cube.source.dated else "without a date"
 
 
 def scene_until(scene: Scene, day: datetime.date, names: Iterable[str] | None = None) -> Scene:
@@ -61,7 +60,7 @@ def scene_until(scene: Scene, day: datetime.date, names: Iterable[str] | None = 
     first, name = min((int(cube.source.days[0]), name) for name, cube in series.items())
     if (day - EPOCH).days < first:
         raise SceneError(
-            f"No acquisition until {day}: the first date of the series is {day_of(first)} (source '{name}'). Choose this day or "
+            f"No acquisition until {day}: the first date of the series is {date_of(first)} (source '{name}'). Choose this day or "
             "a later one."
         )
     cubes = {}
@@ -70,8 +69,3 @@ def scene_until(scene: Scene, day: datetime.date, names: Iterable[str] | None = 
         if source is not None:
             cubes[key] = cube if source is cube.source else replace(cube, source=source, prepared=None)
     return replace(scene, cubes=cubes)
-
-
-def day_of(days: int) -> datetime.date:
-    """Return the date of a number of days since 1970-01-01."""
-    return EPOCH + datetime.timedelta(days)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.days import EPOCH
 from bocage.simulate.landscape import World
 from bocage.simulate.noise import Floats, normal
 from bocage.textfile import write_csv
@@ -74,7 +75,7 @@ def _day_of_year(days: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _first(year: int) -> int:
-    return (date(year, 1, 1) - date(1970, 1, 1)).days
+    return (date(year, 1, 1) - EPOCH).days
 
 
 def write_temperatures(world: World, path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bocage.days import EPOCH, date_of
 from bocage.errors import ModelError
 from bocage.machine import device_of
 from bocage.models import MODELS, Network, card_for, moved
@@ -22,7 +23,6 @@ from bocage.training.choice import Choice
 from bocage.training.settings import Training
 from bocage.training.trained import Trained
 
-EPOCH = datetime.date(1970, 1, 1)
 MOST = 36
 """Largest number of cut-offs that are proposed; a longer series has those of the ends of months, or of every few months."""
 ROWS = 256
@@ -83,7 +83,7 @@ def proposed(dates: Iterable[int]) -> tuple[datetime.date, ...]:
     days = sorted({int(day) for day in dates})
     if not days:
         return ()
-    first, last = (EPOCH + datetime.timedelta(day) for day in (days[0], days[-1]))
+    first, last = (date_of(day) for day in (days[0], days[-1]))
     halves = [*_ends_of_months(first, last, halves=True), last]
     ends = halves if len(halves) <= MOST else [*_ends_of_months(first, last, halves=False), last]
     ends = [*ends[: -1 : -(-len(ends) // MOST)], last]

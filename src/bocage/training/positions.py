@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.days import date_of
 from bocage.models.layers import YEAR
 from bocage.scene import Scene
 from bocage.training.records import CALENDAR, YEARS_BEFORE, Region, SourceRecord, source_records
@@ -24,7 +25,6 @@ MONTH = 30
 Monthly composites that are one position off are above it."""
 LEAST = 2
 """Smallest difference that is mentioned, in days: leap years move a date by one day."""
-EPOCH = date(1970, 1, 1)
 
 
 def moved(then: SourceRecord, now: SourceRecord, opposite: bool = False) -> NDArray[np.float64]:
@@ -122,7 +122,7 @@ def _written(record: SourceRecord, i: int) -> str:
     """Return a date of a record, from 0: a day, or a thermal day counted from 0."""
     if record.fill:
         return str(date.fromisoformat(record.fill[1]) + timedelta(record.fill[0] * i))
-    day = EPOCH + timedelta(int(record.days[i]))
+    day = date_of(record.days[i])
     return str(day) if record.clock == CALENDAR else f"thermal day {day.timetuple().tm_yday - 1}"
 
 

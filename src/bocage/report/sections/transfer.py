@@ -1,6 +1,5 @@
 """What is known of a map without reference data: areas, confidence, novelty, the training of the model, an adaptation."""
 
-import datetime
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.days import date_of
 from bocage.mapping import Sureness, sureness
 from bocage.report.sections.summary import size
 from bocage.report.transfer import Adaptation, Dates, TransferMaterial
@@ -15,7 +15,6 @@ from bocage.words import number, percent, sentence, whole, words_of
 
 NEAR = 1.0
 """Distance up to which two scenes are at the same place, in km."""
-DAY = datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _dates(dates: Dates | None, language: str, absent: str) -> str:
     count = sentence("t_dates", language, n=dates.count)
     if dates.days is None:
         return count
-    first, last = ((DAY + datetime.timedelta(day)).isoformat() for day in dates.days)
+    first, last = (date_of(day).isoformat() for day in dates.days)
     return f"{first} ({count})" if first == last else f"{first} – {last} ({count})"
 
 
