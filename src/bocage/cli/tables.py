@@ -12,6 +12,7 @@ from bocage.evaluation import Adjusted, Comparison, Elsewhere, SeasonScore, spre
 from bocage.evaluation.area import Estimate
 from bocage.evaluation.sample import Drawn
 from bocage.legend import Legend
+from bocage.words import quantity
 
 
 def _console(width: int | None = None) -> Console:
@@ -268,7 +269,7 @@ def print_findings(findings: list[Any]) -> None:
         table.add_row(*cells, style=COLORS[finding.severity])
     console.print(table)
     counts = {kind: sum(finding.severity == kind for finding in findings) for kind in COLORS}
-    console.print(", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items()))
+    console.print(", ".join(quantity(n, kind) for kind, n in counts.items()))
 
 
 def print_plan(plan: Any) -> None:

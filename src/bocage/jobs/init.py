@@ -30,6 +30,7 @@ from bocage.sources.folders import files_below
 from bocage.sources.found import Found
 from bocage.sources.inventory import SUFFIXES, look
 from bocage.sources.unread import unread
+from bocage.words import quantity
 
 PATCHWORK = """\
 # Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.
@@ -467,7 +468,7 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
     lines = [f'where = "{escaped(period.where)}"', *more]
     section = DraftReference(quoted(reference.path, out), reference.label, reference.layer, tuple(lines))
     like = sought.like if sought.like in names else names[0]
-    about = f"From {period.first} to {period.last}: {period.count} label{'s' * (period.count != 1)}."
+    about = f"From {period.first} to {period.last}: {quantity(period.count, 'label')}."
     return DraftSite(period.name, about, like, sources, section)
 
 
@@ -475,7 +476,7 @@ def _count(sought: Sought, k: int) -> str:
     """Return the number of features of a class, in the file and usable on the map."""
     kind = "sample" if sought.tables else "polygon"
     n = sought.labels.counts[k]
-    text = f"{n} {kind}" + "s" * (n != 1)
+    text = quantity(n, kind)
     usable = sought.usable.get(k, 0)
     if sought.counted is None or usable == n:
         return text

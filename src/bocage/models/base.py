@@ -17,6 +17,7 @@ from torch.nn import functional
 from bocage.errors import ModelError
 from bocage.grid import Ratio, Window
 from bocage.models.card import Abilities, Architecture, Footprint, InputSpec
+from bocage.words import quantity
 
 
 @dataclass(frozen=True)
@@ -350,14 +351,12 @@ def choose(
             raise ModelError(f"{who}: no source is called '{wanted}'. Sources: {', '.join(inputs)}. Set model.{key}.")
         spec = inputs[wanted]
         if (spec.dates > 1) != (kind == "series"):
-            raise ModelError(
-                f"{who}: model.{key} must be {_a(kind)}; '{wanted}' has {spec.dates} date{'s' * (spec.dates > 1)}."
-            )
+            raise ModelError(f"{who}: model.{key} must be {_a(kind)}; '{wanted}' has {quantity(spec.dates, 'date')}.")
         return spec
     found = [spec for spec in inputs.values() if (spec.dates > 1) == (kind == "series")]
     if len(found) != 1:
         if not found:
-            listed = ", ".join(f"'{s.name}' has {s.dates} date{'s' * (s.dates > 1)}" for s in inputs.values())
+            listed = ", ".join(f"'{s.name}' has {quantity(s.dates, 'date')}" for s in inputs.values())
             raise ModelError(f"{who} needs {_a(kind)}; found 0: {listed}.")
         names = ", ".join(spec.name for spec in found)
         raise ModelError(f"{who} needs exactly one {kind}; found {len(found)} ({names}). Set model.{key}.")

@@ -28,6 +28,7 @@ from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource, texts
 from bocage.sources.values import OPTICAL as OPTICAL_BANDS
 from bocage.sources.values import RADAR, Unit, clear_of, codes_of, stored_values, unit_of
+from bocage.words import quantity
 
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 EVERY = 10
@@ -134,7 +135,7 @@ def in_period(candidate: Candidate, first: date, last: date, days: int) -> Draft
     if not inside:
         return None
     fill = draft.fill and replace(draft.fill, start=first, end=min(last, first + timedelta(days)))
-    about = (f"Time series of {inside} date{'s' * (inside != 1)} in this period, of {len(times)}.",)
+    about = (f"Time series of {quantity(inside, 'date')} in this period, of {len(times)}.",)
     return replace(draft, comments=about, settings=(*draft.settings, f"period = [{first}, {last}]"), fill=fill)
 
 

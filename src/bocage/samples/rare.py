@@ -11,6 +11,7 @@ from bocage.legend import Legend
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reason, Rejection
 from bocage.samples.split import FEWEST, Split
+from bocage.words import quantity
 
 ONE_PLACE = " Polygons at one place count once, because they are always in the same part of the split."
 
@@ -78,7 +79,7 @@ class Counted:
     def shown(self, split: Split, k: int) -> list[str]:
         """Return the number of polygons of each of `k` classes as text, with the number of places if it is smaller."""
         pairs = zip(self.units(split, k).tolist(), self.polygons(k).tolist(), strict=True)
-        return [str(n) if n == all_ else f"{all_} at {n} place{'s' * (n > 1)}" for n, all_ in pairs]
+        return [str(n) if n == all_ else f"{all_} at {quantity(n, 'place')}" for n, all_ in pairs]
 
 
 def drop_rare(counted: Counted, legend: Legend, split: Split) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:

@@ -16,6 +16,7 @@ from bocage.days import date_of
 from bocage.models.layers import YEAR
 from bocage.scene import Scene
 from bocage.training.records import CALENDAR, YEARS_BEFORE, Region, SourceRecord, source_records
+from bocage.words import quantity
 
 if TYPE_CHECKING:  # it imports this module
     from bocage.training.trained import Trained
@@ -113,7 +114,7 @@ def _worst(then: SourceRecord, now: SourceRecord, later: NDArray[np.float64]) ->
     days, unit = round(abs(float(later[i]))), "day" if then.clock == CALENDAR or then.fill else "thermal day"
     how = "later" if later[i] > 0 else "earlier"
     return (
-        f"date {i + 1} is {days} {unit}{'s' * (days != 1)} {how} in the year than in the training "
+        f"date {i + 1} is {quantity(days, unit)} {how} in the year than in the training "
         f"({_written(then, i)}, here {_written(now, i)})"
     )
 

@@ -13,6 +13,7 @@ from bocage.progress import Progress
 from bocage.samples import Draw, Samples
 from bocage.scene import Cube, Scene, Scenes
 from bocage.sources import RegionsSource
+from bocage.words import quantity
 
 
 @dataclass(frozen=True)
@@ -147,4 +148,4 @@ def _enough(band: str, own: Mapping[str, Part], counts: _Counts, progress: Progr
 
 
 def _counted(n: int) -> str:
-    return "no training polygon" if not n else f"{n} training polygon" + "s" * (n > 1)
+    return quantity(n, "training polygon") if n else "no training polygon"

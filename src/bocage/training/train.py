@@ -38,6 +38,7 @@ from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
 from bocage.training.trained import Temperature, Trained
+from bocage.words import quantity
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
@@ -144,7 +145,7 @@ class Trainer:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
         kept = draw.train[self.samples.label[draw.train] >= 0]
         if coarse := len(draw.train) - len(kept):
-            of_what = f"{_counted(coarse, 'pixel')} of coarser classes or sets of classes"
+            of_what = f"{quantity(coarse, 'pixel')} of coarser classes or sets of classes"
             do = "do" if coarse > 1 else "does"
             progress.say(f"Draw {number + 1}: {of_what} {do} not train '{self.choice.name}'.")
         return replace(draw, train=kept)
@@ -273,7 +274,7 @@ class Trainer:
             held = f"in {split.unit}s that are held out" if self.samples.trains_only.any() else ""
             where = " or ".join(filter(None, [near, torn, held]))
             are = "are" if draw.left_out > 1 else "is"
-            progress.say(f"Draw {number + 1}: {_counted(draw.left_out, 'pixel')} {where} {are} excluded from training.")
+            progress.say(f"Draw {number + 1}: {quantity(draw.left_out, 'pixel')} {where} {are} excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
@@ -322,8 +323,8 @@ class Trainer:
         if settings.epochs != self.choice.training.epochs:
             each = steps_of(settings, label[members], items)
             progress.say(
-                f"{task.title}: {_counted(settings.epochs, 'epoch')} of {_counted(each, 'optimiser step')}, instead of "
-                f"{_counted(self.choice.training.epochs, 'epoch')} ([training] steps = {list(settings.steps)})."
+                f"{task.title}: {quantity(settings.epochs, 'epoch')} of {quantity(each, 'optimiser step')}, instead of "
+                f"{quantity(self.choice.training.epochs, 'epoch')} ([training] steps = {list(settings.steps)})."
             )
         try:
             state = fit(task, progress)
@@ -480,8 +481,3 @@ def classified(
     found = logits_of(scaled, made, where)[0]
     probabilities = torch.softmax(found[:, :classes], 1).numpy()
     return probabilities, main if trained.one_temperature else found[:, classes].double().numpy()
-
-
-def _counted(n: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{n} {noun}" + "s" * (n != 1)

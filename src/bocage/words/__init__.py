@@ -1,7 +1,7 @@
 """Texts of notes, reports and pages, in English and French."""
 
 from bocage.words.note import Note, chained, sentence
-from bocage.words.table import LANGUAGES, grouped, localised, number, percent, spread, whole, words_of
+from bocage.words.table import LANGUAGES, grouped, localised, number, percent, quantity, spread, whole, words_of
 
 __all__ = [
     "LANGUAGES",
@@ -11,6 +11,7 @@ __all__ = [
     "localised",
     "number",
     "percent",
+    "quantity",
     "sentence",
     "spread",
     "whole",

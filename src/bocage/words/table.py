@@ -82,3 +82,12 @@ def spread(mean: float | None, std: float | None, language: str, digits: int = 3
     return words_of(language)["mean_spread"].format(
         mean=number(mean, language, digits), std=number(std, language, digits)
     )
+
+
+def quantity(n: int, noun: str) -> str:
+    """Write a number with its noun in English, as messages do: in the plural unless it is 1.
+
+    >>> quantity(1, "pixel"), quantity(0, "pixel")
+    ('1 pixel', '0 pixels')
+    """
+    return f"{n} {noun}" + "s" * (n != 1)
