@@ -9,6 +9,7 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
+from bocage.sources.times import years_within
 
 MOST = 1000
 """Maximum number of distinct values of a field that is proposed as label."""
@@ -142,8 +143,7 @@ def lost_letters(values: pd.Series) -> bool:
 
 def year_in(name: str) -> int | None:
     """Return the year in the name of a field, for example of ``CDL2024``; None if there is none."""
-    found = re.search(r"(?<!\d)(?:19|20)\d\d(?!\d)", name)
-    return int(found[0]) if found else None
+    return next(iter(years_within(name)), None)
 
 
 def _order(column: pd.Series) -> tuple[bool, int, bool, bool, bool, bool, int]:

@@ -11,14 +11,13 @@ import pandas as pd
 from bocage.legend import plain
 from bocage.samples.label_field import unaccented
 from bocage.samples.periods import MOST, ONE_DAY, Period
+from bocage.sources.times import YEAR
 
 FIELD = (
     r"(?i)year|jahr|annee|jaar|vuosi|ano|anyo|campanya|arslager|bezugsjahr|antragjahr|"
     r"(valid|obs|survey|sample|label|acqui)\w*date|date"
 )
 """Pattern of the names of fields with the year or the date of a label, without accents."""
-YEAR = r"(19|20)\d\d(?!\d)"
-"""Pattern of the begin of a year or a date."""
 SEASON = 400
 """Longest series of one season, in days: it can begin before New Year."""
 NEAR = 45
@@ -63,7 +62,7 @@ def years_of(frame: pd.DataFrame, fields: Sequence[str]) -> Years | None:
     for name in fields:
         if re.fullmatch(FIELD, unaccented(name)):
             texts = frame[name].map(plain)
-            found = [m for text in texts if (m := re.match(YEAR, text))]
+            found = [m for text in texts if (m := re.match(rf"{YEAR}(?!\d)", text))]
             counts = Counter(int(m[0]) for m in found)
             if counts:
                 dates = any(m[0] != m.string for m in found)

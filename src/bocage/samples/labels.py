@@ -23,7 +23,7 @@ from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
 from bocage.samples.vector import LAYER, layers_with_features
 from bocage.sources.table import texts
-from bocage.sources.times import looks_dated
+from bocage.sources.times import YEAR, looks_dated, years_within
 
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
@@ -74,9 +74,7 @@ class Labels:
             if first in fields and last in fields:
                 starts = self.frame[fields[first]].map(day_text)
                 known = starts[starts != ""]
-                if len(known) and all(
-                    looks_dated(text) or re.fullmatch(r"(19|20)\d\d", text) for text in known.unique()
-                ):
+                if len(known) and all(looks_dated(text) or re.fullmatch(YEAR, text) for text in known.unique()):
                     return fields[first], fields[last]
         return None
 
@@ -92,9 +90,7 @@ class Labels:
             return (year,)
         if found := self.yearly:
             return tuple(found.counts)
-        return tuple(
-            sorted({int(y) for y in re.findall(r"(?<!\d)((?:19|20)\d\d)(?!\d)", Path(self.reference.path).stem)})
-        )
+        return tuple(sorted(set(years_within(Path(self.reference.path).stem))))
 
     @property
     def fields(self) -> list[str]:

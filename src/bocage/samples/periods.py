@@ -12,11 +12,10 @@ import pandas as pd
 from bocage.errors import SamplesError
 from bocage.legend import plain
 from bocage.samples.condition import day_text
-from bocage.sources.times import read_times
+from bocage.sources.times import YEAR, read_times
 
 MOST = 20
 """Most periods that become sites of a recipe."""
-YEAR = r"(19|20)\d\d"
 ONE_DAY = timedelta(1)
 NEAR = timedelta(31)
 """Time by which the series of a sample may begin before its period, or end after it: composites have a date of their own."""

@@ -14,7 +14,7 @@ from bocage.sources.band_names import plain_name
 from bocage.sources.found import Found, Member
 from bocage.sources.raster import RasterInfo
 from bocage.sources.series import declared_dates
-from bocage.sources.times import MONTH_NAMES, MONTHS, dates_within, read_times
+from bocage.sources.times import MONTH_NAMES, MONTHS, dates_within, read_times, years_within
 
 DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}-[01]\d-[0-3]\d-(?:[01]\d|2[0-3])[0-5]\d(?![-\d])"
@@ -41,7 +41,6 @@ NUMBER = re.compile(r"\d{6}|\d{4}[-_.]\d{3}")
 """Dates that can also be numbers of images."""
 NUMBERS = re.compile(r"(?i)(?P<band>(?<![a-z\d])(?:b|band|bande)[-_ ]?\d+a?(?![a-z\d]))|\d+")
 """Numbers in a path; those of bands are in the group ``band``."""
-YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 CLOCK = re.compile(r"(?<=\{date\})[-_](?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?(?=[-_.])")
 """Time of the day after a date."""
 OTHER_DATE = re.compile(r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2})(?!\d)")
@@ -250,6 +249,6 @@ def _months(info: RasterInfo) -> list[int]:
 
 def _monthly(relative: str, info: RasterInfo) -> tuple[str, ...]:
     """Return the dates of bands with names of months in order, of a raster with one year in its path; else none."""
-    months, years = _months(info), set(YEAR.findall(relative))
+    months, years = _months(info), set(years_within(relative))
     in_order = len(months) > 1 and months == sorted(set(months))
     return tuple(f"{min(years)}-{month:02}" for month in months) if in_order and len(years) == 1 else ()

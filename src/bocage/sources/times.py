@@ -50,6 +50,8 @@ RARE = "|".join(
 or a time, year with two digits."""
 FOLDERS = r"(?:19|20)\d{2}/[01]?\d/[0-3]?\d|(?:19|20)\d{2}/[0-3]\d{2}|(?:19|20)\d{2}/(?:0[1-9]|1[0-2])"
 """Pattern of dates whose parts are folders: year, month and day; year and day of the year; year and month."""
+YEAR = r"(?:19|20)\d{2}"
+"""Pattern of a year."""
 _IN_NAMES = re.compile(IN_NAMES)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/._])(\d{1,2})\2(\d{1,2})(\D.*)?")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/._])(\d{1,2})\2(\d{4})(\D.*)?")
@@ -91,6 +93,15 @@ def dates_within(texts: Sequence[str]) -> list[tuple[str, str]]:
     """
     found = [_IN_NAMES.search(text) for text in texts]
     return [(m[0] if m else "", _IN_NAMES.sub("", text)) for m, text in zip(found, texts, strict=True)]
+
+
+def years_within(text: str) -> list[int]:
+    """Return the years in a text, such as the name of a file; digits of a longer number are none.
+
+    >>> years_within("lpis_2019_2020.gpkg"), years_within("20190501")
+    ([2019, 2020], [])
+    """
+    return [int(year) for year in re.findall(rf"(?<!\d){YEAR}(?!\d)", text)]
 
 
 def read_times(texts: Sequence[str]) -> list[datetime]:
