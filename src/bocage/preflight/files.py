@@ -12,13 +12,13 @@ from bocage.grid import Window
 from bocage.preflight.finding import Finding, Severity
 from bocage.progress import Progress
 from bocage.sources.base import BandFile
+from bocage.sources.declared import RADAR
 from bocage.sources.raster import inspect, read
 from bocage.sources.source import Source
 from bocage.words import Note
 
 BLOCK = 256
 """Side of the block read from each file, in pixels."""
-RADAR = ("vv", "vh", "hh", "hv")
 OPTICAL = ("blue", "green", "red", "nir", "pan", "swir", "rededge", "coastal")
 REFLECTANCE, BACKSCATTER = (-0.2, 1.5), (-40.0, 15.0)
 """Plausible ranges: reflectance, and backscatter in dB."""

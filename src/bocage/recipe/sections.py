@@ -20,6 +20,7 @@ from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source, sentinel1_grd
 from bocage.sources.column_roles import is_band
 from bocage.sources.columns import Layout, tables_in
+from bocage.sources.declared import RADAR
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
 from bocage.sources.inventory import first_file
@@ -27,7 +28,7 @@ from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource, texts
 from bocage.sources.values import OPTICAL as OPTICAL_BANDS
-from bocage.sources.values import RADAR, Unit, clear_of, codes_of, stored_values, unit_of
+from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
 from bocage.words import quantity
 
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")

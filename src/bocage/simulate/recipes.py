@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bocage.simulate.formats import FORMATS
+from bocage.simulate.signatures import BANDS
 from bocage.simulate.simulation import Simulation
 
 PLAIN = {
@@ -105,7 +106,6 @@ CONTENDERS = (
 )
 """Label, network of ``SMALL`` and changed settings of each model of ``bocage compare``: competitors and ablations."""
 SHORT = "steps = [0, 350]               # a short training, for a first look"
-BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
 def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:

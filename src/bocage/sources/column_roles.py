@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bocage.sources.band_names import plain_name
+from bocage.sources.base import YEARS
+from bocage.sources.declared import RADAR
 from bocage.sources.sentinel2_l2a import CODES
 from bocage.sources.table import numbers_in, texts
 from bocage.sources.times import looks_dated, read_times
@@ -16,7 +18,6 @@ from bocage.sources.times import looks_dated, read_times
 SENTINEL2 = {f"b{code[1:].lstrip('0').lower()}": name for name, code in CODES.items()}
 """Sentinel-2 band number without leading zero → common name."""
 INDICES = ("ndvi", "evi", "ndmi", "savi", "ndwi", "msavi", "gndvi", "nbr", "evi2", "mndwi", "lai", "fapar")
-RADAR = ("vv", "vh", "hh", "hv")
 QUALITY = re.compile(
     r"(.*_)?(scl|fmask|qa(_?\w+)?|clouds?(_?\w+)?|cld\w*|clp|clm|cs(_cdf)?|(cloud_?)?shadows?|\w*mask|valid\w*|(is_)?clear\w*|quality)"
 )
@@ -39,9 +40,6 @@ CONSTANT = 0.95
 """Share of the samples within which a column that is no band has one value."""
 NUMERIC = 0.5
 """Share of the cells of a column of text that are numbers, if it is a band with words in some cells."""
-YEARS = (1950, 2100)
-"""Years of dates that are stored as whole numbers, as in 20180215."""
-
 
 LEFT = {
     "named": "columns that are labels, fields of the reference, places, parts of a split, times or numbers of rows are left out "

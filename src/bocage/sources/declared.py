@@ -16,9 +16,11 @@ from bocage.sources.base import BandFile, Decoding
 from bocage.sources.raster import inspect, read
 from bocage.words import Note
 
+RADAR = ("vv", "vh", "hh", "hv")
+"""Common names of polarisations."""
 COMMON = (
     "coastal", "blue", "green", "yellow", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "nir09", "swir16", "swir22",
-    "pan", "vv", "vh", "hh", "hv",
+    "pan", *RADAR,
 )  # fmt: skip
 """Common names of bands that a description can contradict."""
 PEEK = 64

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from bocage.grid import Grid, Window
 from bocage.sources.base import BandFile, Decoding
-from bocage.sources.declared import COMMON
+from bocage.sources.declared import COMMON, RADAR
 from bocage.sources.landsat_c2l2 import CIRRUS, CLOUD, DILATED, FILL, SHADOW, SNOW
 from bocage.sources.raster import inspect, read
+from bocage.sources.sentinel2_l2a import CLEAR as SCL_CLEAR
 from bocage.sources.sentinel2_theia import LOW_SUN, TERRAIN_SHADOW, UNSEEN
 from bocage.sources.sentinel2_theia import SNOW as THEIA_SNOW
 from bocage.sources.source import Source, spread
@@ -22,12 +23,9 @@ DATES = 6
 """Maximum number of dates of which values are read."""
 SIDE, SPOTS = 128, 3
 """Side of a window that is read, in pixels, and number of windows along each axis."""
-RADAR = ("vv", "vh", "hh", "hv")
 OPTICAL = tuple(name for name in COMMON if name not in RADAR)
 MOST_CODES = 200
 """Maximum number of values of a quality layer; a layer with more holds measurements."""
-SCL_CLEAR = (4, 5, 6, 7)
-"""Vegetation, bare soil, water and unclassified in the scene classification of Sen2Cor."""
 BRIGHTER = 1.5
 """Ratio of the medians of a visible band from which the pixels of one value are clouds compared with those of another."""
 PERCENT = (

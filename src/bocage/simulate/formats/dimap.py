@@ -28,7 +28,6 @@ class Platform:
     index: str
     code: str
     """Short name of the satellite in file names."""
-    pan_gain: float = 10000.0
 
 
 def write_dimap(platform: Platform, plain: Path, folder: Path, progress: Progress) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bocage.grid import Grid
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import (
-    COARSE,
     Plain,
     grid_of,
     halved,
@@ -21,7 +20,7 @@ from bocage.simulate.formats.plain import (
     write_raster,
     xml,
 )
-from bocage.simulate.sensors import CLOUD, SHADOW
+from bocage.simulate.sensors import CLOUD, S2_20M, SHADOW
 
 SENSOR = "s2"
 NUMBERS = {"blue": 2, "green": 3, "red": 4, "nir": 5, "swir16": 6, "swir22": 7}
@@ -55,9 +54,9 @@ def _thirds(layer: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 def _product(rasters: Plain, date: int, moment: datetime, fine: Grid, grid: Grid, folder: Path) -> None:
     name = f"LC08_L2SP_153074_{moment:%Y%m%d}_{moment:%Y%m%d}_02_T1"
     for band, number in NUMBERS.items():
-        window = halved(fine.window) if band in COARSE else fine.window
+        window = halved(fine.window) if band in S2_20M else fine.window
         layer = rasters.layer(band, date, window) / 10000
-        layer = _thirds(repeated(layer) if band in COARSE else layer, grid.shape).mean((1, 3))
+        layer = _thirds(repeated(layer) if band in S2_20M else layer, grid.shape).mean((1, 3))
         stored = np.clip(np.rint((layer - OFFSET) / SCALE), 1, 65535).astype(np.uint16)
         write_raster(folder / name / f"{name}_SR_B{number}.TIF", stored[None], grid, 0)
     classes = _thirds(repeated(rasters.layer("quality", date, halved(fine.window))), grid.shape)

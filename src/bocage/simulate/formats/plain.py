@@ -19,7 +19,6 @@ CODES = {
     "nir08": "B8A", "swir16": "B11", "swir22": "B12",
 }  # fmt: skip
 """Common name to Sentinel-2 band number."""
-COARSE = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 OVERPASS = time(6, 31, 4)
 """Time of the Sentinel-2 overpass at La Réunion, UTC."""
 OVERLAP = 10

@@ -8,7 +8,6 @@ import numpy as np
 from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import (
-    COARSE,
     CODES,
     Plain,
     Tile,
@@ -17,6 +16,7 @@ from bocage.simulate.formats.plain import (
     write_raster,
     xml,
 )
+from bocage.simulate.sensors import S2_20M
 
 SENSOR = "s2"
 OFFSET, SINCE = -1000, datetime(2022, 1, 25)
@@ -40,7 +40,7 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
     granule = root / "GRANULE" / f"L2A_T{tile.name}_A034000_{stamp}"
     coarse = Ratio(coarser=2).grid(fine)
     for band, code in CODES.items():
-        gsd, window, grid = (20, halved(tile.window), coarse) if band in COARSE else (10, tile.window, fine)
+        gsd, window, grid = (20, halved(tile.window), coarse) if band in S2_20M else (10, tile.window, fine)
         stored = np.clip(rasters.layer(band, date, window).astype(np.int32) - offset, 1, 65534).astype(np.uint16)
         path = granule / "IMG_DATA" / f"R{gsd}m" / f"T{tile.name}_{stamp}_{code}_{gsd}m.jp2"
         write_raster(path, stored[None], grid.crop(window))

@@ -7,8 +7,9 @@ from typing import Any
 
 from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
-from bocage.simulate.formats.plain import COARSE, Plain, grid_of, halved, moments, opened, write_raster
+from bocage.simulate.formats.plain import Plain, grid_of, halved, moments, opened, write_raster
 from bocage.simulate.sensors import CLEAR, S2_10M, S2_20M
+from bocage.simulate.signatures import BANDS
 
 SENSOR = "s2"
 COLLECTION = "bocage-s2"
@@ -17,7 +18,6 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
     "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
 ]
-BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
 def section() -> str:
@@ -67,7 +67,7 @@ def _item(rasters: Plain, date: int, moment: datetime, fine: Grid, box: list[flo
     coarse = Ratio(coarser=2).grid(fine)
     assets = {}
     for band in (*S2_10M, *S2_20M, "scl"):
-        grid = coarse if band in COARSE or band == "scl" else fine
+        grid = coarse if band in S2_20M or band == "scl" else fine
         window = halved(fine.window) if grid is coarse else fine.window
         layer = rasters.layer("quality" if band == "scl" else band, date, window)
         write_raster(folder / "assets" / name / f"{band}.tif", layer[None], grid, 0)

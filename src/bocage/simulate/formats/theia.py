@@ -8,7 +8,6 @@ import numpy as np
 from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import (
-    COARSE,
     CODES,
     Plain,
     Tile,
@@ -18,7 +17,7 @@ from bocage.simulate.formats.plain import (
     write_raster,
     xml,
 )
-from bocage.simulate.sensors import CLOUD, SHADOW
+from bocage.simulate.sensors import CLOUD, S2_20M, SHADOW
 
 SENSOR = "s2"
 NODATA = -10000
@@ -45,7 +44,7 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
     coarse = Ratio(coarser=2).grid(fine)
     windows = {"R1": (tile.window, fine), "R2": (halved(tile.window), coarse)}
     for band, code in CODES.items():
-        window, grid = windows["R2" if band in COARSE else "R1"]
+        window, grid = windows["R2" if band in S2_20M else "R1"]
         layer = rasters.layer(band, date, window).astype(np.int16)
         number = code.replace("B0", "B")
         write_raster(root / f"{name}_FRE_{number}.tif", layer[None], grid.crop(window), NODATA)
