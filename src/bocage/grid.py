@@ -30,6 +30,10 @@ STEPS = 64
 """Number of points of a side of the outline of a map in degrees; its sides are curved there."""
 NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
+WGS84 = "EPSG:4326"
+"""CRS of longitude and latitude."""
+HECTARE = 10_000.0
+"""m² of a hectare."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance or an area on the ground."""
 WARP = "Warp the image first, for example with 'gdalwarp -tr 10 10'."
@@ -303,7 +307,7 @@ def outline_in_degrees(crs: Any, bounds: tuple[float, float, float, float]) -> A
     corners = np.array([(west, south), (east, south), (east, north), (west, north), (west, south)])
     steps = np.linspace(0, 1, STEPS, endpoint=False)[:, None]
     sides = [start + steps * (end - start) for start, end in pairwise(corners)]
-    change = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    change = Transformer.from_crs(crs, WGS84, always_xy=True)
     ring = np.stack(change.transform(*np.concatenate([*sides, corners[:1]]).T), 1)
     if not np.isfinite(ring).all():
         return shapely.box(-180, -90, 180, 90)

@@ -14,10 +14,9 @@ from pyproj.exceptions import CRSError, ProjError
 
 from bocage.advice.selection import Floats
 from bocage.errors import AdviceError
-from bocage.grid import Grid
+from bocage.grid import WGS84, Grid
 from bocage.samples import Pixels
 from bocage.samples.rasterise import pixels_inside
-from bocage.samples.tabular import WGS84
 from bocage.samples.unlabelled import NONE
 from bocage.vectorfile import features_of, layer_of, shapes_of
 

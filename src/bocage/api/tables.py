@@ -16,7 +16,7 @@ from bocage.api.display import paragraph, section, table
 from bocage.disk import artefact
 from bocage.evaluation import Adjusted, Score, load_score, spread_of
 from bocage.evaluation.area import Estimate
-from bocage.grid import Grid
+from bocage.grid import WGS84, Grid
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, Item
 from bocage.report import figures
@@ -24,8 +24,6 @@ from bocage.report.sampled import Sampled
 from bocage.samples import Samples
 from bocage.view import Viewer
 from bocage.words import words_of
-
-LONGITUDE_LATITUDE = "EPSG:4326"
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Labels:
         for name in samples.sites:
             here = np.flatnonzero(samples.at(name))
             points = _centres(self.grids[name], samples.row[here], samples.column[here])
-            parts.append(points.to_crs(LONGITUDE_LATITUDE).set_axis(here))
+            parts.append(points.to_crs(WGS84).set_axis(here))
         return pd.concat(parts).sort_index()
 
     def _repr_html_(self) -> str:

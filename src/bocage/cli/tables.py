@@ -11,6 +11,7 @@ from rich.table import Table
 from bocage.evaluation import Adjusted, Comparison, Elsewhere, SeasonScore, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.evaluation.sample import Drawn
+from bocage.grid import HECTARE
 from bocage.legend import Legend
 from bocage.words import quantity
 
@@ -144,7 +145,7 @@ def print_change(found: Any) -> None:
     for i, j in pairs[:10]:
         estimate = found.estimated.shares[i][j].times(found.hectares) if found.estimated else None
         shown = _estimate(estimate, 2) if estimate else "–"
-        table.add_row(found.names[i], found.names[j], f"{found.mapped[i, j] / 10_000:.2f}", shown)
+        table.add_row(found.names[i], found.names[j], f"{found.mapped[i, j] / HECTARE:.2f}", shown)
     console = _console()
     console.print(table)
     console.print(f"changed as mapped: {100 * found.changed:.2f} % of {found.hectares:.2f} ha")

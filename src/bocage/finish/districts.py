@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
-from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import OVERLAP, Zones, overlapping, polygons_of, read_zones
-from bocage.grid import Grid
+from bocage.grid import HECTARE, Grid
 from bocage.legend import Legend, plain
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean, nearest

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.settings import Finishing
-from bocage.grid import Window
+from bocage.grid import HECTARE, Window
 from bocage.legend import Legend
 from bocage.machine import compiled
 from bocage.mapping.areas import pixel_areas
@@ -22,9 +22,6 @@ from bocage.objects.connected import Codes, Joined, edge_of, label_objects, posi
 from bocage.objects.scratch import Raster, Scratch
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
-
-HECTARE = 10_000.0
-"""m² of a hectare."""
 
 
 @dataclass(frozen=True)

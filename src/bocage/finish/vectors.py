@@ -24,7 +24,7 @@ from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
 from bocage.finish.polygons import Batch, polygons_of
 from bocage.finish.settings import Format
-from bocage.grid import Grid, Window
+from bocage.grid import HECTARE, Grid, Window
 from bocage.mapping.delivered import Delivered
 from bocage.objects.connected import Codes
 from bocage.objects.scratch import Scratch
@@ -124,7 +124,7 @@ class VectorMap:
         names = dict(zip(self.land.legend.codes, self.land.legend.names, strict=True))
         columns = {
             "id": batch.number, "code": codes, "class": [names[code] for code in codes.tolist()], "area_m2": areas,
-            "area_ha": areas / 10_000, "pixels": pixels.astype(np.int64), "share": sums["same"] / pixels,
+            "area_ha": areas / HECTARE, "pixels": pixels.astype(np.int64), "share": sums["same"] / pixels,
             "geometry": shapely.to_wkb(batch.polygons),
         }  # fmt: skip
         if self._has_confidence:

@@ -12,10 +12,9 @@ import shapely
 
 from bocage.disk import replacing
 from bocage.evaluation.area import Estimate
-from bocage.finish.regularise import HECTARE
 from bocage.finish.vectors import geo_metadata, writing
 from bocage.finish.zones import ZoneStatistics
-from bocage.grid import Grid
+from bocage.grid import HECTARE, Grid
 from bocage.legend import Legend
 from bocage.textfile import write_csv
 

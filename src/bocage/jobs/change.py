@@ -15,6 +15,7 @@ from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.change import Change
 from bocage.finish.estimates import Checked, Transitions, adjusted
+from bocage.grid import HECTARE
 from bocage.jobs.reference_pixels import LabelledSample, known_classes, pixels_of_sample, pixels_of_test
 from bocage.layout import ChangeLayout
 from bocage.mapping import Delivered, open_delivered
@@ -25,7 +26,6 @@ from bocage.textfile import write_csv
 
 FORMAT = 3
 """Changed when the results of the same maps change."""
-HECTARE = 10_000.0
 HEADER = ("before", "after", "mapped_ha", "estimated_ha", "error_ha", "low_ha", "high_ha")
 
 

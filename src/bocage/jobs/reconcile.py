@@ -13,8 +13,8 @@ from bocage.evaluation import ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
 from bocage.finish.districts import Unit, read_districts
 from bocage.finish.reconcile import Fit, Reconciliation, Tally
-from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
+from bocage.grid import HECTARE
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.layout import ReconciledLayout
 from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered, report_edited

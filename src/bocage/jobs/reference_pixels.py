@@ -12,7 +12,7 @@ from bocage.evaluation import corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
-from bocage.finish.regularise import HECTARE
+from bocage.grid import HECTARE
 from bocage.jobs.evaluate import sampled_on
 from bocage.layout import RunLayout
 from bocage.legend import Legend

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import MappingError
-from bocage.grid import Grid, Window, pixel_sides
+from bocage.grid import HECTARE, Grid, Window, pixel_sides
 from bocage.legend import Legend
 from bocage.textfile import write_csv
 
@@ -91,7 +91,7 @@ class AreaCount:
 
     def areas(self) -> Areas:
         """Return the areas of what was counted."""
-        pixels, per_row = np.asarray(self.rows.sum(1)), pixel_areas(self.grid) / 10_000
+        pixels, per_row = np.asarray(self.rows.sum(1)), pixel_areas(self.grid) / HECTARE
         if np.ptp(per_row) == 0:
             return Areas(self.legend, pixels, np.asarray(pixels * per_row[0], np.float64))
         return Areas(self.legend, pixels, np.asarray(self.rows @ per_row))

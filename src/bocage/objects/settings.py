@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from bocage.grid import Grid
+from bocage.grid import HECTARE, Grid
 from bocage.ranges import SEED, SHARE, Range, check_ranges
 
 
@@ -72,4 +72,4 @@ class Segmenting:
     def pixels(self, grid: Grid) -> int:
         """Return the minimum number of pixels of an object on a grid."""
         height, width = grid.metres
-        return max(self.minimum, math.ceil(self.mmu * 10_000 / (height * width) * (1 - 1e-9)))
+        return max(self.minimum, math.ceil(self.mmu * HECTARE / (height * width) * (1 - 1e-9)))

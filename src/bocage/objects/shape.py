@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Window, pixel_sides
+from bocage.grid import HECTARE, Grid, Window, pixel_sides
 from bocage.machine import compiled
 from bocage.objects.stored import Stored
 
@@ -73,7 +73,8 @@ class Shapes:
         ratio = np.sqrt(np.maximum(middle - apart, 0) / (middle + apart))
         area, perimeter = sums[:, 0] * height * width, sums[:, 6] * width + sums[:, 11] * height
         box = (sums[:, 9] + sums[:, 7] + 1) * (sums[:, 10] + sums[:, 8] + 1)
-        values = (area / 10_000, perimeter, 4 * np.pi * area / perimeter**2, 1 - ratio, sums[:, 0] / np.maximum(box, 1))
+        compact, filled = 4 * np.pi * area / perimeter**2, sums[:, 0] / np.maximum(box, 1)
+        values = (area / HECTARE, perimeter, compact, 1 - ratio, filled)
         return dict(zip(SHAPES, values, strict=True))
 
     def neighbours(self) -> "Neighbours":

@@ -13,13 +13,12 @@ from pyproj import Transformer
 from bocage.advice.candidates import REASONS
 from bocage.advice.proposal import Field, Proposal
 from bocage.errors import BocageError
-from bocage.grid import Grid, Window
+from bocage.grid import WGS84, Grid, Window
 from bocage.layout import ScoutLayout
 from bocage.legend import Legend
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced, stretch_of
 from bocage.report.render import render
-from bocage.samples.tabular import WGS84
 from bocage.scene import Scene
 from bocage.words import number, percent, whole, words_of
 

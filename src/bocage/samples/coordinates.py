@@ -11,9 +11,8 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from bocage.disk import replacing
-from bocage.grid import Grid, metres_per_unit
+from bocage.grid import WGS84, Grid, metres_per_unit
 from bocage.samples.ground import shared_units
-from bocage.samples.tabular import WGS84
 
 NEAR = 1.0
 """Largest distance of two samples of tables at one place, in metres."""

@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from bocage.errors import SamplesError, SourceError
+from bocage.grid import WGS84
 from bocage.shelf import did_you_mean
 from bocage.sources.table import read_table, texts
 from bocage.vectorfile import PARQUET
@@ -27,7 +28,6 @@ NUMBERS = (
     ("easting", "northing"),
 )  # fmt: skip
 """Names of two columns of coordinates in a CRS that the table does not give."""
-WGS84 = "EPSG:4326"
 IN_DEGREES = r"_?(wgs_?84|4326|epsg_?4326|deg(rees)?|dd)"
 """Ending of the names of columns of degrees, as in ``longitude_wgs84``."""
 

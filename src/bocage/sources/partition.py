@@ -18,7 +18,7 @@ from rasterio.features import rasterize
 from rasterio.warp import transform_geom
 
 from bocage.errors import SourceError
-from bocage.grid import Grid, Window, name_of
+from bocage.grid import HECTARE, Grid, Window, name_of
 from bocage.vectorfile import repaired
 
 PIECE = 32
@@ -100,7 +100,7 @@ class Partition:
 
     def hectares(self, shape: Any) -> float:
         """Return the area of a shape in hectares."""
-        return float(shape.area * self.metres[0] * self.metres[1] / 1e4)
+        return float(shape.area * self.metres[0] * self.metres[1] / HECTARE)
 
     def near(self, grid: Grid, row: NDArray[Any], column: NDArray[Any], distance: float) -> NDArray[np.bool_]:
         """Return whether pixel centres (N,) are in each region or at most `distance` metres from it, (N, R)."""

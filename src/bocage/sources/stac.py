@@ -24,6 +24,7 @@ from rasterio.windows import Window as RioWindow
 
 from bocage.disk import digest, inside, own_part_of, replacing, safe_name
 from bocage.errors import SourceError, UnknownNameError
+from bocage.grid import WGS84
 from bocage.progress import QUIET, Progress
 from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.redaction import redacted, redacted_address
@@ -480,7 +481,7 @@ def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
     from odc.geo.geom import box
 
     west, south, east, north = area
-    wanted = box(west, south, east + 360 * (east < west), north, crs="EPSG:4326").to_crs(geobox.crs, resolution="auto")
+    wanted = box(west, south, east + 360 * (east < west), north, crs=WGS84).to_crs(geobox.crs, resolution="auto")
     part = geobox.overlap_roi(geobox.enclosing(wanted))
     cropped = geobox[part]
     if cropped.is_empty():

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bocage.disk import replacing_folder, sha256_of
 from bocage.errors import ModelError, TrainedError
-from bocage.grid import geojson_of
+from bocage.grid import WGS84, geojson_of
 from bocage.models import SourceTensor
 from bocage.training.records import CALENDAR, YEARS_BEFORE, SourceRecord
 from bocage.training.trained import Trained
@@ -208,5 +208,5 @@ def _place(trained: Trained) -> tuple[dict[str, Any], list[float]]:
     """Return geometry and bounds of the training region in degrees (EPSG:4326); the whole world for a table of samples."""
     crs, bounds = trained.region.crs, trained.region.bounds
     if crs.startswith("ENGCRS"):
-        crs, bounds = "EPSG:4326", (-180, -90, 180, 90)
+        crs, bounds = WGS84, (-180, -90, 180, 90)
     return geojson_of(CRS(crs), bounds)

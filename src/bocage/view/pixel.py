@@ -12,7 +12,7 @@ from pyproj import Transformer
 
 from bocage.disk import artefact
 from bocage.errors import BocageError
-from bocage.grid import Grid, Ratio, Window
+from bocage.grid import WGS84, Grid, Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.models import Footprint
@@ -43,7 +43,7 @@ class Pixel:
         """Return position, layers of the map, class probabilities and reference; no series."""
         grid = self.viewed.grid
         x, y = grid.transform @ (self.column + 0.5, self.row + 0.5)
-        longitude, latitude = Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True).transform(x, y)
+        longitude, latitude = Transformer.from_crs(grid.crs.proj, WGS84, always_xy=True).transform(x, y)
         values = {name: self._values(layer) for name, layer in self.viewed.layers.items()}
         known = np.isfinite([longitude, latitude]).all()
         place = {"x": x, "y": y, "longitude": longitude if known else None, "latitude": latitude if known else None}

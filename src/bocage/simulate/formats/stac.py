@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bocage.grid import Grid, Ratio
+from bocage.grid import WGS84, Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import Plain, grid_of, halved, moments, opened, write_raster
 from bocage.simulate.sensors import CLEAR, S2_10M, S2_20M
@@ -32,7 +32,7 @@ def section() -> str:
 def write(plain: Path, folder: Path, progress: Progress) -> None:
     """Write ``catalog.json``, ``collection.json``, ``items/`` and ``assets/``."""
     fine, when = grid_of(plain / "blue.tif"), moments(plain / "blue.tif")
-    west, south, east, north = fine.geobox.extent.to_crs("EPSG:4326").boundingbox
+    west, south, east, north = fine.geobox.extent.to_crs(WGS84).boundingbox
     box, names = [west, south, east, north], []
     (folder / "items").mkdir(parents=True)
     with opened(plain) as rasters:
