@@ -254,6 +254,14 @@ class Grid:
             for x in range(0, self.shape[1], size):
                 yield Window(y, x, min(size, self.shape[0] - y), min(size, self.shape[1] - x))
 
+    def spots(self, size: int, count: int) -> list[Window]:
+        """Return `count` x `count` windows of `size` x `size` pixels that are spread over the grid; all tiles of a small grid."""
+        ys, xs = (
+            np.linspace(0, n - size, count).round().astype(int).tolist() if n > count * size else range(0, n, size)
+            for n in self.shape
+        )
+        return [Window(y, x, size, size).clip(self.shape) for y in ys for x in xs]
+
     def offset_of(self, other: "Grid") -> tuple[float, float]:
         """Return row and column, in pixels of this grid, of the north-west corner of `other`."""
         column, row = ~self.transform @ (other.transform @ (0, 0))

@@ -15,7 +15,7 @@ import pyogrio
 import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from bocage.shelf import did_you_mean
 
@@ -34,6 +34,8 @@ ZIPPED = (".kmz", ".ods", ".xlsx")
 """Endings of formats that are zip archives themselves; GDAL opens them as they are."""
 ARCHIVES = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR"}
 """First bytes of archives that GDAL does not open here → their name."""
+GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
+"""What pyogrio raises where GDAL cannot read or write a file, a layer, a field or a feature."""
 GML = {"WRITE_GFS": "NO", "GML_ATTRIBUTES_TO_OGR_FIELDS": "YES"}
 """GDAL's options for GML: no file is written beside the data, and attributes are fields (INSPIRE has the crop in one)."""
 
@@ -275,6 +277,15 @@ def repaired(shapes: NDArray[Any], **how: Any) -> NDArray[Any]:
             return with_place(shapely.make_valid(kept, **how))
         except shapely.GEOSException:
             return with_place(np.array([_repaired_alone(shape, how) for shape in kept] + [None], object)[:-1])
+
+
+def multipolygons(shapes: Iterable[Any]) -> NDArray[Any]:
+    """Return the polygons of each geometry as one multipolygon, without its lines and points."""
+    return np.array([shapely.MultiPolygon(_polygons(shape)) for shape in shapes], object)
+
+
+def _polygons(shape: Any) -> list[Any]:
+    return [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
 
 
 def _repaired_alone(shape: Any, how: dict[str, Any]) -> Any:

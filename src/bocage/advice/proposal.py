@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyogrio
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from bocage.advice.candidates import Candidates
 from bocage.advice.gpx import Route, Waypoint, as_gpx
@@ -19,9 +18,9 @@ from bocage.disk import replacing, write_text
 from bocage.errors import AdviceError
 from bocage.layout import ScoutLayout
 from bocage.textfile import write_csv
+from bocage.vectorfile import GDAL_ERRORS, multipolygons
 from bocage.words import Note, sentence, words_of
 
-GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
 PURPOSIVE = "purposive"
 """Field that ``[reference] purposive`` names."""
 LAYER = "fields"
@@ -179,7 +178,7 @@ def _write_gpkg(made: Proposal, columns: dict[str, Any], path: Path) -> None:
     shapes = np.array([one.shape for one in made.fields], object)
     kind = "Point" if (shapely.get_dimensions(shapes) == 0).all() else "MultiPolygon"
     if kind == "MultiPolygon":
-        shapes = np.array([shapely.MultiPolygon(_polygons(shape)) for shape in shapes], object)
+        shapes = multipolygons(shapes)
     table = pa.table({**columns, "geometry": shapely.to_wkb(shapes)})
     with replacing(path, path.with_name(f".{path.stem}.part{path.suffix}")) as partial:
         partial.unlink(missing_ok=True)
@@ -196,10 +195,6 @@ def _write_gpkg(made: Proposal, columns: dict[str, Any], path: Path) -> None:
             raise AdviceError(
                 f"{path} has {count} of {len(made.fields)} fields when it is read back. Is the disk full?"
             )
-
-
-def _polygons(shape: Any) -> list[Any]:
-    return [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
 
 
 def _gpx(made: Proposal) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
@@ -17,6 +16,7 @@ from bocage.finish.zones import Zones
 from bocage.grid import Grid
 from bocage.layout import TrendsLayout
 from bocage.textfile import write_csv
+from bocage.vectorfile import multipolygons
 
 TREND = ("slope", "low", "high", "p")
 
@@ -73,7 +73,7 @@ class ParcelTrends:
             columns[f"{statistic}_{year}"] = pa.array(self.years.values[statistic][:, y], from_pandas=True)
             columns[f"anomaly_{year}"] = pa.array(self.trends.anomaly[:, y], from_pandas=True)
             columns[f"clear_dates_{year}"] = self.years.dates[:, y]
-        shapes = np.array([shapely.MultiPolygon(_polygons(shape)) for shape in self.parcels.shapes], object)
+        shapes = multipolygons(self.parcels.shapes)
         columns["geometry"] = shapely.to_wkb(shapes)
         bounds = tuple(float(v) for v in shapely.total_bounds(shapes))
         path = layout.table("parquet")
@@ -84,10 +84,6 @@ class ParcelTrends:
 
 
 YEARLY = ("parcel", "year", "clear_dates", "longest_gap_days", *STATISTICS, "anomaly")
-
-
-def _polygons(shape: Any) -> list[Any]:
-    return [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
 
 
 def _shown(value: float) -> str:

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 
 from bocage.disk import replacing
 from bocage.errors import FinishError
@@ -29,6 +28,7 @@ from bocage.mapping.delivered import Delivered
 from bocage.objects.connected import Codes
 from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
+from bocage.vectorfile import GDAL_ERRORS
 
 DRIVERS: Mapping[Format, str] = {"gpkg": "GPKG", "fgb": "FlatGeobuf"}
 """Format → driver of GDAL; GeoParquet is written without GDAL."""
@@ -36,7 +36,6 @@ ROWS = 5_000
 """Number of polygons that are written together."""
 UNKNOWN = 255
 """No data of the confidence."""
-GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
 
 
 @dataclass(frozen=True)

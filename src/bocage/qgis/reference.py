@@ -8,7 +8,7 @@ import shapely
 
 from bocage.disk import replacing
 from bocage.errors import FinishError
-from bocage.finish.vectors import GDAL_ERRORS
+from bocage.vectorfile import GDAL_ERRORS
 from bocage.view.places import labelled_polygons
 from bocage.view.viewed import Viewed
 

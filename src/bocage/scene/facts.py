@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Window
 from bocage.scene.cube import Cube
 from bocage.sources import dates_of
 
@@ -56,22 +55,13 @@ def facts_of(cube: Cube) -> Facts:
     """
     source = dates_of(cube.source, DATES)
     found, read, ever = [], 0, 0
-    for window in _spots(cube.grid):
+    for window in cube.grid.spots(SIDE, SPOTS):
         values, valid = source.read(cube.grid, window, cube.preparation.resampling)
         found.append(np.moveaxis(values, 1, 0)[:, valid])
         read, ever = read + valid.size, ever + int(valid.any(0).sum())
     pixels = np.concatenate(found, axis=1)
     bands = tuple(_band(name, layer) for name, layer in zip(source.bands, pixels, strict=True))
     return Facts(pixels.shape[1] / read, ever * len(valid) / read, len(source.times), bands)
-
-
-def _spots(grid: Grid) -> list[Window]:
-    """Return windows without overlap, spread over the grid; all of a small grid."""
-    starts = [
-        np.linspace(0, n - SIDE, SPOTS).round().astype(int).tolist() if n > SPOTS * SIDE else range(0, n, SIDE)
-        for n in grid.shape
-    ]
-    return [Window(y, x, SIDE, SIDE).clip(grid.shape) for y in starts[0] for x in starts[1]]
 
 
 def _band(name: str, pixels: NDArray[Any]) -> BandFacts:

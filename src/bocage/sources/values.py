@@ -9,7 +9,6 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Window
 from bocage.sources.base import BandFile, Decoding
 from bocage.sources.declared import COMMON, RADAR
 from bocage.sources.landsat_c2l2 import CIRRUS, CLOUD, DILATED, FILL, SHADOW, SNOW
@@ -84,15 +83,6 @@ class Clear:
 
 
 # --- reading
-def _windows(grid: Grid) -> list[Window]:
-    """Return windows spread over a grid; all of a small grid."""
-    starts = [
-        np.linspace(0, n - SIDE, SPOTS).round().astype(int).tolist() if n > SPOTS * SIDE else range(0, n, SIDE)
-        for n in grid.shape
-    ]
-    return [Window(y, x, SIDE, SIDE).clip(grid.shape) for y in starts[0] for x in starts[1]]
-
-
 def stored_values(source: Source) -> dict[str, NDArray[np.float64]]:
     """Return stored valid values of each band, from windows of a few dates, without scale and offset.
 
@@ -105,7 +95,7 @@ def stored_values(source: Source) -> dict[str, NDArray[np.float64]]:
     for i in spread(len(source.acquisitions), DATES):
         for name, file in source.acquisitions[i].files.items():
             grid = inspect(file.path).grid
-            for window in _windows(grid):
+            for window in grid.spots(SIDE, SPOTS):
                 decoding = Decoding(nodata=file.decoding.nodata, alpha=file.decoding.alpha)
                 stored, valid = read(file.path, [file.index], grid, window, "nearest", decoding)
                 found[name].append(stored[valid].astype(np.float64))
@@ -143,7 +133,7 @@ def codes_of(source: Source) -> Codes:
 def _layer(layer: BandFile, band: BandFile | None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64] | None]]:
     """Yield the values of windows of a quality layer, and those of a band at the same pixels, NaN where it has none."""
     grid = inspect(layer.path).grid
-    for window in _windows(grid):
+    for window in grid.spots(SIDE, SPOTS):
         decoding = Decoding(nodata=np.nan, alpha=layer.decoding.alpha)
         stored, inside = read(layer.path, [layer.index], grid, window, "nearest", decoding)
         light = None
