@@ -3,6 +3,8 @@
 import datetime
 
 EPOCH = datetime.date(1970, 1, 1)
+YEAR = 365.25
+"""Mean length of a year, in days."""
 
 
 def date_of(day: int) -> datetime.date:

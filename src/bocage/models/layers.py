@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bocage.days import YEAR
 from bocage.grid import Ratio
 from bocage.models.base import SourceTensor, at_map_pixels, repeat_to
 from bocage.models.card import Footprint, InputSpec, Norm
 
-YEAR = 365.25
-"""Length of a year in days."""
+PERIOD = 1000.0
+"""Base of the encoding of the days by L-TAE, in days: its longest period is at most 2π times this."""
 HARMONICS = 4
 """Number of harmonics that encode the day of the year: periods of a year, a half, a third and a quarter of a year."""
 ELEMENTS = 1 << 24
@@ -216,6 +217,22 @@ def waves(days: Tensor, harmonics: int = HARMONICS) -> Tensor:
     """Return the sines, then the cosines, of the harmonics of the day of the year: (B, T) → (B, T, 2 · harmonics)."""
     angle = (days % YEAR)[..., None] * (torch.arange(1, harmonics + 1, device=days.device) * (2 * math.pi / YEAR))
     return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class DayPosition(nn.Module):
+    """Sinusoidal encoding of the days since the first date, the same for each head, as in L-TAE: (B, T) → (B, T, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, share = heads, width // heads
+        self.rates: Tensor
+        self.register_buffer("rates", PERIOD ** (-2 * (torch.arange(share) // 2) / share), persistent=False)
+
+    def forward(self, days: Tensor) -> Tensor:
+        """Return the encoding."""
+        angle = (days - days[:, :1]).to(self.rates.dtype)[..., None] * self.rates
+        even = torch.arange(len(self.rates), device=days.device) % 2 == 0
+        return torch.where(even, angle.sin(), angle.cos()).repeat(1, 1, self.heads)
 
 
 PixelFunction = Callable[[Tensor, Tensor, Tensor], Tensor]

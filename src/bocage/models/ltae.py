@@ -20,13 +20,10 @@ from torch import Tensor, nn
 from bocage.models.base import Batch, choose, pixel_footprint
 from bocage.models.card import InputSpec
 from bocage.models.heads import SourceEncoder, single_source
-from bocage.models.layers import Dense, masked_softmax, over_pixels
+from bocage.models.layers import DayPosition, Dense, masked_softmax, over_pixels
 from bocage.models.settings.ltae import CARD, Config
 
 __all__ = ["CARD", "Config", "Model"]
-
-PERIOD = 1000.0
-"""Base of the positional encoding, in days: its longest period is at most 2π times this."""
 
 
 class Encoder(SourceEncoder):
@@ -43,9 +40,7 @@ class Encoder(SourceEncoder):
         )  # a bias would cancel in the softmax
         self.query = nn.Parameter(torch.randn(config.heads, config.keys) * math.sqrt(2 / config.keys))
         self.dense = Dense(config.width, config.features, config.norm, config.dropout)
-        share = config.width // config.heads
-        self.rates: Tensor
-        self.register_buffer("rates", PERIOD ** (-2 * (torch.arange(share) // 2) / share), persistent=False)
+        self.position = DayPosition(config.width, config.heads)
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
         """Return the features (B, F, Y, X)."""
@@ -53,7 +48,7 @@ class Encoder(SourceEncoder):
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
         n, t = clear.shape
-        x = self.norm(self.embed(series).flatten(0, 1)).unflatten(0, (n, t)) + self._position(days)
+        x = self.norm(self.embed(series).flatten(0, 1)).unflatten(0, (n, t)) + self.position(days)
         heads, size = self.query.shape
         keys = self.keys(x).unflatten(2, (heads, size))
         energy = torch.einsum("nthk,hk->nht", keys, self.query) / math.sqrt(size)
@@ -61,12 +56,6 @@ class Encoder(SourceEncoder):
         pooled = torch.einsum("nht,nthd->nhd", weight, x.unflatten(2, (heads, -1)))
         features: Tensor = self.dense(pooled.flatten(1))
         return features
-
-    def _position(self, days: Tensor) -> Tensor:
-        """(N, T) → (N, T, channels): sinusoidal encoding of the days since the first date, the same for each head."""
-        angle = (days - days[:, :1]).to(self.rates.dtype)[..., None] * self.rates
-        even = torch.arange(len(self.rates), device=days.device) % 2 == 0
-        return torch.where(even, angle.sin(), angle.cos()).repeat(1, 1, self.query.shape[0])
 
 
 Model = single_source(Encoder)

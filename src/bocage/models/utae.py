@@ -25,8 +25,7 @@ from torch.nn import functional
 
 from bocage.models.base import SourceTensor, choose
 from bocage.models.card import InputSpec
-from bocage.models.layers import PositionNorm, masked_softmax, norm_of
-from bocage.models.ltae import PERIOD
+from bocage.models.layers import DayPosition, PositionNorm, masked_softmax, norm_of
 from bocage.models.segmenting import Segmenting, halves
 from bocage.models.settings.utae import CARD, Config
 
@@ -95,9 +94,7 @@ class TemporalAttention(nn.Module):
             nn.Linear(width, channels), nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(config.dropout)
         )
         self.last = PositionNorm(channels, heads)
-        share = width // heads
-        self.rates: Tensor
-        self.register_buffer("rates", PERIOD ** (-2 * (torch.arange(share) // 2) / share), persistent=False)
+        self.position = DayPosition(width, heads)
 
     def forward(self, x: Tensor, valid: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
         """Attend to the dates.
@@ -116,7 +113,7 @@ class TemporalAttention(nn.Module):
         b, t, c, rows, columns = x.shape
         n, (heads, size) = b * rows * columns, self.query.shape
         series = self.norm(x.permute(0, 3, 4, 1, 2).reshape(n * t, c)).reshape(n, t, c)
-        series = self.embed(series) + self._position(days)[:, None].expand(-1, rows * columns, -1, -1).flatten(0, 1)
+        series = self.embed(series) + self.position(days)[:, None].expand(-1, rows * columns, -1, -1).flatten(0, 1)
         energy = torch.einsum("nthk,hk->nht", self.keys(series).unflatten(2, (heads, size)), self.query) / math.sqrt(
             size
         )
@@ -126,12 +123,6 @@ class TemporalAttention(nn.Module):
         features = self.last(self.dense(pooled.flatten(1)))
         place = (b, rows, columns)
         return features.unflatten(0, place).permute(0, 3, 1, 2), weight.unflatten(0, place).permute(0, 3, 4, 1, 2)
-
-    def _position(self, days: Tensor) -> Tensor:
-        """(B, T) → (B, T, width): sinusoidal encoding of the days since the first date, the same for each head."""
-        angle = (days - days[:, :1]).to(self.rates.dtype)[..., None] * self.rates
-        even = torch.arange(len(self.rates), device=days.device) % 2 == 0
-        return torch.where(even, angle.sin(), angle.cos()).repeat(1, 1, self.query.shape[0])
 
 
 class Model(Segmenting):

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.days import YEAR
 from bocage.errors import SceneError
 from bocage.scene.thermal import changed_at
 from bocage.textfile import read_rows
 
-YEAR = 365.25
 COLUMNS = ("class", "start", "end")
 
 

@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bocage.days import YEAR
 from bocage.grid import Ratio
 from bocage.models import Batch, Footprint, InputSpec, SourceTensor
 from bocage.models.base import at_map_pixels
-from bocage.models.layers import YEAR
 
 MONTHS = 12
 AT_A_TIME = 1 << 18

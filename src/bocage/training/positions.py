@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.days import date_of
-from bocage.models.layers import YEAR
+from bocage.days import YEAR, date_of
 from bocage.scene import Scene
 from bocage.training.records import CALENDAR, YEARS_BEFORE, Region, SourceRecord, source_records
 from bocage.words import quantity

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.days import YEAR
 from bocage.errors import TrainingError
 from bocage.models import MODELS, Network, card_for
-from bocage.models.layers import YEAR
 from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
 from bocage.training.choice import Choice

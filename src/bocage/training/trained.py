@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.conformal import Conformal
+from bocage.days import YEAR
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Window
@@ -29,7 +30,6 @@ from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Delineating, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import last_days, seen_by
-from bocage.models.layers import YEAR
 from bocage.scene import Scene, limited
 from bocage.shelf import names_from
 from bocage.training import formats
