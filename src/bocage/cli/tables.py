@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bocage.evaluation import Adjusted, Comparison, Elsewhere, SeasonScore, spread_of
 from bocage.evaluation.area import Estimate
+from bocage.evaluation.metrics import MAIN
 from bocage.evaluation.sample import Drawn
 from bocage.grid import HECTARE
 from bocage.legend import Legend
@@ -85,7 +86,7 @@ def _per_class(record: dict[str, Any]) -> Table:
 def _by_part(kind: str, parts: dict[str, Any]) -> Table:
     table = Table(kind, "overall accuracy", "weighted F-measure", "kappa", title=f"Test polygons of each {kind}")
     for name, entry in parts.items():
-        table.add_row(name, *(_spread(entry[m]) for m in ("overall_accuracy", "f1_weighted", "kappa")))
+        table.add_row(name, *(_spread(entry[m]) for m in MAIN))
     return table
 
 
@@ -95,7 +96,7 @@ def print_comparison(found: Comparison) -> None:
     for title in ("training, s", "map, px/s"):
         table.add_column(title, justify="right")
     for line in found.lines:
-        spreads = [spread_of(line.score.values(m)) for m in ("overall_accuracy", "f1_weighted", "kappa")]
+        spreads = [spread_of(line.score.values(m)) for m in MAIN]
         values = [_spread({"mean": mean, "std": std}) for mean, std in spreads]
         speed = f"{line.pixels_per_second:,.0f}".replace(",", " ") if line.pixels_per_second else "-"
         style = "bold" if line.label == found.marked else ""

@@ -17,6 +17,8 @@ from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.shelf import Shelf
 
 Metric = Callable[[ConfusionMatrix], float]
+MAIN = ("overall_accuracy", "f1_weighted", "kappa")
+"""Metrics of every score, which tables of several scores show."""
 
 
 def _divide(matrix: ConfusionMatrix, above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from bocage.disk import artefact, write_json
 from bocage.errors import LegendError
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
+    MAIN,
     f1,
     intersection_over_union,
     measured,
@@ -35,7 +36,7 @@ PER_CLASS = {
 class Evaluation:
     """Settings of the evaluation."""
 
-    metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
+    metrics: tuple[str, ...] = (*MAIN, "f1_macro")
     """Metrics (``bocage metrics`` lists them), by name or ``"its.module:name"``; the first three of the default are always
     computed."""
     importance: Annotated[int, Range(0, 1_000_000)] = 400
@@ -52,7 +53,7 @@ class Evaluation:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the metrics to compute, without duplicates."""
-        return tuple(dict.fromkeys(("overall_accuracy", "f1_weighted", "kappa", *self.metrics)))
+        return tuple(dict.fromkeys((*MAIN, *self.metrics)))
 
     def levels_of(self, legend: Legend) -> tuple[Level, ...]:
         """Return the levels to report, the classes of the map last; none without a hierarchical nomenclature."""

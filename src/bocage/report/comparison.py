@@ -7,11 +7,10 @@ from typing import Any
 from bocage import textfile
 from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
+from bocage.evaluation.metrics import MAIN
 from bocage.layout import RunLayout
 from bocage.report.render import render
 from bocage.words import grouped, number, sentence, spread, words_of
-
-MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
 
 
 def write_comparison(found: Comparison, run: RunLayout, name: str, language: str = "en") -> dict[str, Path]:
@@ -52,7 +51,7 @@ def _shown(line: Line, found: Comparison, language: str) -> dict[str, Any]:
     speed = line.pixels_per_second
     return {
         "label": line.label,
-        "measures": [spread(*spread_of(line.score.values(m)), language) for m in MEASURES],
+        "measures": [spread(*spread_of(line.score.values(m)), language) for m in MAIN],
         "per_class": [spread(*spread_of(per_class[:, k]), language) for k in range(per_class.shape[1])],
         "training": number(line.training_seconds, language, 1),
         "speed": grouped(f"{speed:.0f}") if speed else "–",
@@ -88,7 +87,7 @@ def _p(value: float, language: str) -> str:
 def as_csv(found: Comparison) -> str:
     """Return the comparison as CSV: one row per model, one column per number, with a decimal point."""
     columns: list[tuple[str, Callable[[Line], Any]]] = [("model", lambda line: line.label)]
-    for measure in MEASURES:
+    for measure in MAIN:
         columns.append((f"{measure}_mean", lambda line, m=measure: spread_of(line.score.values(m))[0]))  # type: ignore[misc]
         columns.append((f"{measure}_std", lambda line, m=measure: spread_of(line.score.values(m))[1]))  # type: ignore[misc]
     columns += [
@@ -106,7 +105,7 @@ def as_csv(found: Comparison) -> str:
 def as_latex(found: Comparison, language: str = "en") -> str:
     """Return a LaTeX table for the package ``booktabs``; a model is bold if it is significantly best."""
     w = words_of(language)
-    titles = [w["model"], *(w[f"metric_{m}"] for m in MEASURES), w["training_s"], w["map_speed"]]
+    titles = [w["model"], *(w[f"metric_{m}"] for m in MAIN), w["training_s"], w["map_speed"]]
     rows = []
     for line in found.lines:
         shown = _shown(line, found, language)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from bocage.evaluation import Score, spread_of
+from bocage.evaluation.metrics import MAIN
 from bocage.samples import Samples
 from bocage.words import spread, whole, words_of
-
-MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
 
 
 def parts(kind: str, by_part: Mapping[str, Score], total: Score, samples: Samples, language: str) -> dict[str, Any]:
@@ -26,11 +25,11 @@ def parts(kind: str, by_part: Mapping[str, Score], total: Score, samples: Sample
     return {
         "about": w[f"by_{kind}_about"],
         "name": w[f"{kind}_name"],
-        "metrics": [w[f"metric_{name}"] for name in MEASURES],
+        "metrics": [w[f"metric_{name}"] for name in MAIN],
         "rows": [
             {
                 "name": name,
-                "scores": [spread(*spread_of(score.values(measure)), language) for measure in MEASURES],
+                "scores": [spread(*spread_of(score.values(measure)), language) for measure in MAIN],
                 **{what: whole(n if score is total else score.design[what], language) for what, n in counts.items()},
             }
             for name, score in everything
