@@ -36,37 +36,18 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     fields = (reference.sample_id, *filter(None, [split.fold, split.field, reference.purposive]))
     table, rejections = labelled_features(reference, legend, fields)
     notes = unlabelled(rejections)
-    sample_ids = texts(table[column_of(reference.sample_id)])
-    twice = sample_ids.duplicated()
-    if twice.any() and (differ := table.label.groupby(sample_ids).transform("nunique") > 1).any():
-        raise SamplesError(
-            f"{reference.shown}: {int((differ & twice).sum())} features repeat a sample id with another label (first: "
-            f"{sample_ids[differ].iloc[0]}). Keep one feature for each id."
-        )
-    table, sample_ids = table[~twice], sample_ids[~twice]  # a table with a row per date repeats the label
-    rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
+    table, sample_ids = _first_of_each(table, reference)
+    rows = _rows_of(sample_ids, ids, reference)
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
         rejections.append(Rejection("no_series", legend.labelled(int(label)).name, int(n), 0))
-    if without.all():
-        raise SamplesError(
-            f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "
-            f"{sample_ids.iloc[0]}; first id of the table: {ids[0]})."
-        )
-    table = table[~without].assign(row=rows[~without].astype(np.int32))
-    parts = fixed_parts(table, reference, split, legend)
-    table, rows = parts.table, parts.table.row.to_numpy()
-    order = np.argsort(rows, kind="stable")
-    table, rows = table.iloc[order], rows[order]
-    pixels = Pixels(
-        rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
-    )
+    parts = fixed_parts(table[~without].assign(row=rows[~without].astype(np.int32)), reference, split, legend)
+    table = parts.table.iloc[np.argsort(parts.table.row.to_numpy(), kind="stable")]
+    pixels = _pixels(table)
     purposive = purposive_of(table, reference)
     check_untested(purposive, parts.tested, reference)
-    everything, told = (
-        (*rejections, *parts.rejections),
-        (*notes, *parts.notes, *notes_on_purposive(purposive, reference)),
-    )
+    everything = (*rejections, *parts.rejections)
+    told = (*notes, *parts.notes, *notes_on_purposive(purposive, reference))
     folds, (place, degrees) = folds_of(table, split.fold), _places(table)
     ground = coinciding(place, pixels.polygon)
     if ground is not None:
@@ -74,6 +55,35 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     return Labelled(
         pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive, ground=ground, degrees=degrees
     )  # fmt: skip
+
+
+def _first_of_each(table: gpd.GeoDataFrame, reference: Reference) -> tuple[gpd.GeoDataFrame, pd.Series]:
+    """Return the first feature of each sample id, and the ids: a table with a row per date repeats the label."""
+    sample_ids = texts(table[column_of(reference.sample_id)])
+    twice = sample_ids.duplicated()
+    if twice.any() and (differ := table.label.groupby(sample_ids).transform("nunique") > 1).any():
+        raise SamplesError(
+            f"{reference.shown}: {int((differ & twice).sum())} features repeat a sample id with another label (first: "
+            f"{sample_ids[differ].iloc[0]}). Keep one feature for each id."
+        )
+    return table[~twice], sample_ids[~twice]
+
+
+def _rows_of(sample_ids: pd.Series, ids: tuple[str, ...], reference: Reference) -> NDArray[np.float64]:
+    """Return the row of the table of series of each sample id, (N,); NaN without one."""
+    rows: NDArray[np.float64] = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy(float)
+    if np.isnan(rows).all():
+        raise SamplesError(
+            f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "
+            f"{sample_ids.iloc[0]}; first id of the table: {ids[0]})."
+        )
+    return rows
+
+
+def _pixels(table: pd.DataFrame) -> Pixels:
+    """Return features with their rows as pixels of a column."""
+    rows = table.row.to_numpy()
+    return Pixels(rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32))
 
 
 def _places(table: gpd.GeoDataFrame) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
