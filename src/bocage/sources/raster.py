@@ -193,20 +193,7 @@ def is_raster(path: Path) -> bool:
 def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
     """Return the properties of a file in its present `state`."""
     with _opened(path, state) as dataset:
-        if dataset.crs is None:
-            raise SourceError(
-                f"{path} has no coordinate reference system (CRS). Set one, for example with "
-                f"'rio edit-info --crs EPSG:<code> {path.name}'."
-            )
-        if any("complex" in dtype or dtype.startswith("cint") for dtype in dataset.dtypes):
-            raise SourceError(
-                f"{path} has complex values. Write the amplitude or the intensity to a raster of real values."
-            )
-        if not (dataset.crs.is_projected or dataset.crs.is_geographic):
-            raise SourceError(
-                f"{path} has a local coordinate reference system, without a position on the Earth. Set a CRS, for example with "
-                f"'rio edit-info --crs EPSG:<code> {path.name}'."
-            )
+        _check_usable(dataset, path)
         try:
             grid = Grid.of(dataset.crs, _north_up(dataset), (dataset.height, dataset.width))
         except GridError as error:
@@ -255,6 +242,24 @@ def _is_masked(flags: Sequence[MaskFlags]) -> bool:
     A nodata value for all bands together (``NODATA_VALUES``) is a mask of the dataset.
     """
     return not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags) and set(flags) != {MaskFlags.nodata}
+
+
+def _check_usable(dataset: Any, path: Path) -> None:
+    """Check that a raster has real values and a place on the Earth."""
+    if dataset.crs is None:
+        raise SourceError(
+            f"{path} has no coordinate reference system (CRS). Set one, for example with "
+            f"'rio edit-info --crs EPSG:<code> {path.name}'."
+        )
+    if any("complex" in dtype or dtype.startswith("cint") for dtype in dataset.dtypes):
+        raise SourceError(
+            f"{path} has complex values. Write the amplitude or the intensity to a raster of real values."
+        )
+    if not (dataset.crs.is_projected or dataset.crs.is_geographic):
+        raise SourceError(
+            f"{path} has a local coordinate reference system, without a position on the Earth. Set a CRS, for example with "
+            f"'rio edit-info --crs EPSG:<code> {path.name}'."
+        )
 
 
 def _alpha_of(dataset: Any) -> int:

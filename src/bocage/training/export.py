@@ -90,14 +90,7 @@ def _write_onnx(trained: Trained, path: Path) -> float:
         raise TrainedError(f"{trained.name}: PyTorch returned no ONNX program.")
     program.save(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    known = {entry.name for entry in session.get_inputs()}  # the graph has no input for days that the network ignores
-    worst = 0.0
-    for seed in range(1, 4):
-        tensors = _random(trained, 5 + seed, seed)
-        inputs = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True) if name in known}
-        with torch.no_grad():
-            expected = flat(*tensors).numpy()
-        worst = max(worst, float(np.abs(session.run(None, inputs)[0] - expected).max()))
+    worst = float(np.max([_difference(trained, session, flat, names, seed) for seed in range(1, 4)]))  # NaN counts
     if not worst <= TOLERANCE:
         raise TrainedError(
             f"{trained.name}: logits of ONNX and PyTorch differ by up to {worst:.2g}; the tolerance is {TOLERANCE:g}."
@@ -121,31 +114,29 @@ def _random(trained: Trained, size: int, seed: int) -> list[Tensor]:
     return tensors
 
 
+def _difference(trained: Trained, session: Any, flat: nn.Module, names: list[str], seed: int) -> float:
+    """Return the largest difference between the logits of a session of ONNX and of PyTorch, on random samples."""
+    known = {entry.name for entry in session.get_inputs()}  # the graph has no input for days that the network ignores
+    tensors = _random(trained, 5 + seed, seed)
+    inputs = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True) if name in known}
+    with torch.no_grad():
+        expected = flat(*tensors).numpy()
+    return float(np.abs(session.run(None, inputs)[0] - expected).max())
+
+
 def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
     """Return the STAC item with the extensions MLM and file."""
     import pystac
-    from pystac.extensions.classification import Classification
-    from pystac.extensions.mlm import (
-        Hyperparameters,
-        MLMExtension,
-        ModelOutput,
-        ResultStructure,
-        TaskType,
-    )
-    from pystac.extensions.raster import DataType
+    from pystac.extensions.mlm import Hyperparameters, MLMExtension, TaskType
 
     geometry, box = _place(trained)
     item = pystac.Item(f"bocage-{trained.name}", geometry, box, datetime.datetime.now(datetime.UTC), {})
-    legend = trained.legend.classes
-    classes = [Classification.create(c.code, c.name.replace(" ", "-"), c.name) for c in legend]
-    result = ResultStructure.create([-1, len(legend)], ["batch", "class"], DataType.FLOAT32)
-    output = ModelOutput.create("logits", [TaskType.SEMANTIC_SEGMENTATION], result, "calibrated logits", classes)
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=f"bocage {trained.title}",
         architecture=trained.name,
         tasks=[TaskType.SEMANTIC_SEGMENTATION],
         input=[_input(trained, name, record) for name, record in trained.sources.items()],
-        output=[output],
+        output=[_output(trained)],
         framework="ONNX",
         framework_version=f"opset {OPSET}",
         total_parameters=sum(p.numel() for p in trained.model.parameters()),
@@ -153,6 +144,30 @@ def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
         pretrained_source="trained on the user's polygons",
         hyperparameters=Hyperparameters.create(**asdict(trained.config)),
     )
+    item.add_asset("model", _asset(path, worst))
+    item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
+    item.properties["bocage:calibration"] = asdict(trained.calibration)
+    item.properties["bocage:versions"] = dict(trained.versions)
+    document: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
+    return document
+
+
+def _output(trained: Trained) -> Any:
+    """Return the description of the logits."""
+    from pystac.extensions.classification import Classification
+    from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
+    from pystac.extensions.raster import DataType
+
+    legend = trained.legend.classes
+    classes = [Classification.create(c.code, c.name.replace(" ", "-"), c.name) for c in legend]
+    result = ResultStructure.create([-1, len(legend)], ["batch", "class"], DataType.FLOAT32)
+    return ModelOutput.create("logits", [TaskType.SEMANTIC_SEGMENTATION], result, "calibrated logits", classes)
+
+
+def _asset(path: Path, worst: float) -> Any:
+    """Return the description of the file of the graph, with its largest difference from PyTorch."""
+    import pystac
+
     asset = pystac.Asset(f"./{GRAPH}", "model", media_type="application/onnx", roles=["mlm:model", "mlm:weights"])
     asset.extra_fields = {
         "mlm:artifact_type": "torch.onnx.export",
@@ -160,12 +175,7 @@ def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
         "file:checksum": "1220" + sha256_of(path),  # multihash: SHA-256, 32 bytes
         "bocage:largest_difference": worst,
     }
-    item.add_asset("model", asset)
-    item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
-    item.properties["bocage:calibration"] = asdict(trained.calibration)
-    item.properties["bocage:versions"] = dict(trained.versions)
-    document: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
-    return document
+    return asset
 
 
 def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
