@@ -172,6 +172,20 @@ def rings(ids: Any, y0: int, x0: int, width: int) -> Any:
 
 
 @compiled
+def _begin(corner: Any, flag: Any, first: int, size: int) -> Any:
+    """Return where the arcs of a ring begin, from `first`: at its first node, or at its first corner in reading order."""
+    for k in range(size):
+        if flag[first + k] & NODE:
+            return k
+    begin = 0
+    for k in range(1, size):
+        a, b = corner[first + k], corner[first + begin]
+        if a[0] < b[0] or (a[0] == b[0] and a[1] < b[1]):
+            begin = k
+    return begin
+
+
+@compiled
 def arcs(corner: Any, flag: Any, start: Any) -> Any:
     """Divide closed rings into arcs between nodes.
 
@@ -188,18 +202,7 @@ def arcs(corner: Any, flag: Any, start: Any) -> Any:
     n = m = 0
     for r in range(len(start) - 1):
         first, size = start[r], start[r + 1] - start[r]
-        begin = -1
-        for k in range(size):  # the first node, or the first corner in reading order
-            i = first + k
-            if flag[i] & NODE:
-                begin = k
-                break
-        if begin < 0:
-            begin = 0
-            for k in range(1, size):
-                a, b = corner[first + k], corner[first + begin]
-                if a[0] < b[0] or (a[0] == b[0] and a[1] < b[1]):
-                    begin = k
+        begin = _begin(corner, flag, first, size)
         k = 0
         while k < size:
             head = n
@@ -284,47 +287,53 @@ def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, l
         Twice the largest area.
     """
     keep = np.ones(len(corner), np.uint8)
-    y0, x0 = corner0[0], corner0[1]
     for a in range(len(bound) - 1):
         own = member[bound[a] : bound[a + 1]]
-        m = len(own)
-        ends = corner[own[0]], corner[own[m - 1]]
-        closed = ends[0][0] == ends[1][0] and ends[0][1] == ends[1][1]
-        aligned = ends[0][0] == ends[1][0] or ends[0][1] == ends[1][1]
-        before, after = np.arange(m) - 1, np.arange(m) + 1
-        area = np.zeros(m, np.int64)
-        heap: Any = [(np.int64(0), np.int64(0)) for _ in range(0)]
-        for k in range(1, m - 1):
-            area[k] = abs(_doubled(corner, own[k - 1], own[k], own[k + 1]))
-            if area[k] < limit:
-                heap.append((area[k], np.int64(k)))
-        heapq.heapify(heap)
-        alive = m - 2
-        while heap:
-            smallest, k = heapq.heappop(heap)
-            if not keep[own[k]] or smallest != area[k]:
-                continue
-            if closed and alive <= 2:
-                break
-            i, j = before[k], after[k]
-            three = (own[i], own[k], own[j])
-            side = _doubled(corner, three[0], three[2], three[1])
-            if not closed and alive == 1 and side != 0 and (aligned or side < 0):
-                break
-            if not _is_free(corner, three, blocked, y0, x0):
-                continue
-            keep[own[k]] = 0
-            blocked[corner[own[k], 0] - y0, corner[own[k], 1] - x0] = 0
-            alive -= 1
-            after[i], before[j] = j, i
-            for near in (i, j):
-                if 0 < near < m - 1:
-                    area[near] = abs(_doubled(corner, own[before[near]], own[near], own[after[near]]))
-                    if area[near] < limit:
-                        heapq.heappush(heap, (area[near], np.int64(near)))
-        for k in range(m):
-            blocked[corner[own[k], 0] - y0, corner[own[k], 1] - x0] = 1
+        _simplify_arc(corner, own, keep, blocked, corner0, limit)
+        for k in range(len(own)):
+            blocked[corner[own[k], 0] - corner0[0], corner[own[k], 1] - corner0[1]] = 1
     return keep
+
+
+@compiled
+def _simplify_arc(corner: Any, own: Any, keep: Any, blocked: Any, corner0: Any, limit: float) -> None:
+    """Remove vertices of an arc, `own`, from `keep` and `blocked`."""
+    y0, x0 = corner0[0], corner0[1]
+    m = len(own)
+    ends = corner[own[0]], corner[own[m - 1]]
+    closed = ends[0][0] == ends[1][0] and ends[0][1] == ends[1][1]
+    aligned = ends[0][0] == ends[1][0] or ends[0][1] == ends[1][1]
+    before, after = np.arange(m) - 1, np.arange(m) + 1
+    area = np.zeros(m, np.int64)
+    heap: Any = [(np.int64(0), np.int64(0)) for _ in range(0)]
+    for k in range(1, m - 1):
+        area[k] = abs(_doubled(corner, own[k - 1], own[k], own[k + 1]))
+        if area[k] < limit:
+            heap.append((area[k], np.int64(k)))
+    heapq.heapify(heap)
+    alive = m - 2
+    while heap:
+        smallest, k = heapq.heappop(heap)
+        if not keep[own[k]] or smallest != area[k]:
+            continue
+        if closed and alive <= 2:
+            break
+        i, j = before[k], after[k]
+        three = (own[i], own[k], own[j])
+        side = _doubled(corner, three[0], three[2], three[1])
+        if not closed and alive == 1 and side != 0 and (aligned or side < 0):
+            break
+        if not _is_free(corner, three, blocked, y0, x0):
+            continue
+        keep[own[k]] = 0
+        blocked[corner[own[k], 0] - y0, corner[own[k], 1] - x0] = 0
+        alive -= 1
+        after[i], before[j] = j, i
+        for near in (i, j):
+            if 0 < near < m - 1:
+                area[near] = abs(_doubled(corner, own[before[near]], own[near], own[after[near]]))
+                if area[near] < limit:
+                    heapq.heappush(heap, (area[near], np.int64(near)))
 
 
 @compiled

@@ -38,6 +38,15 @@ class Codes:
 
 
 @compiled
+def _root(parent: Any, i: int) -> Any:
+    """Return the first pixel of the object of a pixel, and shorten the way to it."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@compiled
 def label(codes: Any, y0: int, x0: int, width: int) -> Any:
     """Return the objects of a tile, numbered by their first pixel in a map of `width` columns, plus 1; 0: no data."""
     h, w = codes.shape
@@ -51,16 +60,10 @@ def label(codes: Any, y0: int, x0: int, width: int) -> Any:
                 continue
             root = i
             if y > 0 and codes[y - 1, x] == code:
-                root = i - w
-                while parent[root] != root:
-                    parent[root] = parent[parent[root]]
-                    root = parent[root]
+                root = _root(parent, i - w)
                 parent[i] = root
             if x > 0 and codes[y, x - 1] == code:
-                other = i - 1
-                while parent[other] != other:
-                    parent[other] = parent[parent[other]]
-                    other = parent[other]
+                other = _root(parent, i - 1)
                 if other < root:
                     parent[root] = other
                     parent[i] = other

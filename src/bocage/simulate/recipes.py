@@ -115,32 +115,21 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
     s2 = sections.get("s2", "") + SEASON.format(year=simulation.year)
     texts = {}
     if "s2" in has:
-        gru = 'name = "gru"\nunits = 64'
-        training = "epochs = 60\npatience = 10\nlearning_rate = 0.002"
-        texts["gru"] = COMMON.format(name="gru", like="s2", sources=s2, draws=3, model=gru, training=training)
         native = "\n".join([sections["s2"] + INDICES, *(sections[name] for name in ("s1", "vhr") if name in has)])
         patchwork = 'name = "patchwork"            # uses all sources, on their own grids and dates'
-        for name, draws, training in (("patchwork", 3, ""), ("demo", 1, SHORT)):
-            texts[name] = COMMON.format(
-                name=name, like="s2", sources=native, draws=draws, model=patchwork, training=training
-            )
+        training = "epochs = 60\npatience = 10\nlearning_rate = 0.002"
+        texts["gru"] = _recipe("gru", "s2", s2, 3, 'name = "gru"\nunits = 64', training)
+        texts["patchwork"] = _recipe("patchwork", "s2", native, 3, patchwork)
+        texts["demo"] = _recipe("demo", "s2", native, 1, patchwork, SHORT)
     if {"s2", "s1"} <= has:
-        forest = 'name = "random_forest"'
-        texts["random_forest"] = COMMON.format(
-            name="random_forest", like="s2", sources=s2 + "\n" + sections["s1"], draws=10, model=forest, training=""
-        )
+        sources = s2 + "\n" + sections["s1"]
+        texts["random_forest"] = _recipe("random_forest", "s2", sources, 10, 'name = "random_forest"')
     if "s2" in has and simulation.delay:
-        texts["regional"] = COMMON.format(
-            name="regional", like="s2", sources=s2 + REGIONS, draws=3, model=PER_REGION, training=""
-        )
+        texts["regional"] = _recipe("regional", "s2", s2 + REGIONS, 3, PER_REGION)
     if "vhr" in has:
-        net = 'name = "multiresolcc"'
         training = "epochs = 20\nsamples_per_epoch = 4000"
-        texts["multiresolcc"] = COMMON.format(
-            name="multiresolcc", like="pan", sources=sections["vhr"], draws=1, model=net, training=training
-        )
-    if "vhr" in has:
-        texts["moringa"] = _moringa(simulation, sections)
+        texts["multiresolcc"] = _recipe("multiresolcc", "pan", sections["vhr"], 1, 'name = "multiresolcc"', training)
+        texts["moringa"] = _moringa(sections)
     if {"s2", "s1", "vhr"} <= has:
         texts["compare"] = _comparison(s2, sections, simulation.year)
     paths = []
@@ -150,14 +139,19 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
     return paths
 
 
-def _moringa(simulation: Simulation, sections: dict[str, str]) -> str:
+def _recipe(name: str, like: str, sources: str, draws: int, model: str, training: str = "") -> str:
+    """Return a recipe: `like` names the source with the grid of the map; `sources` and the parameters after it are TOML."""
+    return COMMON.format(name=name, like=like, sources=sources, draws=draws, model=model, training=training)
+
+
+def _moringa(sections: dict[str, str]) -> str:
     """Return the recipe of the classification of objects: a segmentation of MS, the features of all sources, a random forest."""
     series = "\n".join(
         [sections[name] + (INDICES if name == "s2" else "") for name in ("s2", "s1") if name in sections]
     )
     sources = f"{series}\n{sections['vhr']}\n{OBJECTS}"
     model = 'name = "random_forest"\nsources = ["objects"]         # the features of the object at each pixel'
-    return COMMON.format(name="moringa", like="ms", sources=sources, draws=3, model=model, training="")
+    return _recipe("moringa", "ms", sources, 3, model)
 
 
 def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
@@ -174,7 +168,7 @@ def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
         'epochs = 8\nsamples_per_epoch = 600\nvalidation_samples = 512\nlearning_rate = 0.001\nschedule = "cosine"'
     )
     model = "\n".join(SMALL["m3fusion"])
-    text = COMMON.format(name="compare", like="s2", sources=sources, draws=10, model=model, training=training)
+    text = _recipe("compare", "s2", sources, 10, model, training)
     for label, network, settings in CONTENDERS:
         keys = ", ".join([*SMALL.get(network, ()), *filter(None, [settings])])
         text += f'\n[[compare]]\nlabel = "{label}"\nmodel = {{ {keys} }}\n'

@@ -70,6 +70,22 @@ def _mask(grid: Grid) -> str:
 """)
 
 
+def _measurements(codes: tuple[str, ...]) -> str:
+    """Return radiance, reflectance and solar irradiance of each band."""
+    reflectance = "".join(
+        f"<Band_Reflectance><BAND_ID>{c}</BAND_ID><GAIN>10000</GAIN><BIAS>0</BIAS></Band_Reflectance>" for c in codes
+    )
+    radiance = "".join(
+        f"<Band_Radiance><BAND_ID>{c}</BAND_ID><MEASURE_UNIT>watt/m2/steradians/micrometers</MEASURE_UNIT><GAIN>10.0</GAIN><BIAS>0</BIAS></Band_Radiance>"
+        for c in codes
+    )
+    irradiance = "".join(
+        f"<Band_Solar_Irradiance><BAND_ID>{c}</BAND_ID><VALUE>{IRRADIANCE[c]}</VALUE></Band_Solar_Irradiance>"
+        for c in codes
+    )
+    return radiance + reflectance + irradiance
+
+
 def _metadata(
     platform: Platform, kind: str, codes: tuple[str, ...], grid: Grid, files: Mapping[str, str], name: str
 ) -> str:
@@ -81,17 +97,6 @@ def _metadata(
     indexes = "".join(
         f"<Raster_Index><BAND_ID>{code}</BAND_ID><BAND_INDEX>{i}</BAND_INDEX></Raster_Index>"
         for i, code in enumerate(codes, 1)
-    )
-    reflectance = "".join(
-        f"<Band_Reflectance><BAND_ID>{c}</BAND_ID><GAIN>10000</GAIN><BIAS>0</BIAS></Band_Reflectance>" for c in codes
-    )
-    radiance = "".join(
-        f"<Band_Radiance><BAND_ID>{c}</BAND_ID><MEASURE_UNIT>watt/m2/steradians/micrometers</MEASURE_UNIT><GAIN>10.0</GAIN><BIAS>0</BIAS></Band_Radiance>"
-        for c in codes
-    )
-    irradiance = "".join(
-        f"<Band_Solar_Irradiance><BAND_ID>{c}</BAND_ID><VALUE>{IRRADIANCE[c]}</VALUE></Band_Solar_Irradiance>"
-        for c in codes
     )
     return xml(f"""<Dimap_Document><Metadata_Identification><METADATA_FORMAT version="2.15">DIMAP</METADATA_FORMAT></Metadata_Identification>
 <Dataset_Identification><DATASET_TYPE>RASTER_ORTHO</DATASET_TYPE><DATASET_NAME>{name}</DATASET_NAME></Dataset_Identification>
@@ -107,7 +112,7 @@ def _metadata(
 <Raster_Display><Special_Value><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_COUNT>0</SPECIAL_VALUE_COUNT></Special_Value>
 <Special_Value><SPECIAL_VALUE_TEXT>SATURATED</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_COUNT>65535</SPECIAL_VALUE_COUNT></Special_Value></Raster_Display>
 <Raster_Index_List>{indexes}</Raster_Index_List></Raster_Data>
-<Radiometric_Data><Radiometric_Calibration><Instrument_Calibration><Band_Measurement_List>{radiance}{reflectance}{irradiance}</Band_Measurement_List></Instrument_Calibration></Radiometric_Calibration></Radiometric_Data>
+<Radiometric_Data><Radiometric_Calibration><Instrument_Calibration><Band_Measurement_List>{_measurements(codes)}</Band_Measurement_List></Instrument_Calibration></Radiometric_Calibration></Radiometric_Data>
 <Geometric_Data><Use_Area><Located_Geometric_Values><LOCATION_TYPE>Center</LOCATION_TYPE><Solar_Incidences><SUN_AZIMUTH>48.1</SUN_AZIMUTH><SUN_ELEVATION>{SUN_ELEVATION}</SUN_ELEVATION></Solar_Incidences></Located_Geometric_Values></Use_Area></Geometric_Data>
 <Dataset_Sources><Source_Identification><SOURCE_ID>DS_{name}</SOURCE_ID><SOURCE_TYPE>STRIP</SOURCE_TYPE><Strip_Source><MISSION>{platform.mission}</MISSION><MISSION_INDEX>{platform.index}</MISSION_INDEX>
 <IMAGING_DATE>2022-04-08</IMAGING_DATE><IMAGING_TIME>06:31:04.5Z</IMAGING_TIME></Strip_Source></Source_Identification></Dataset_Sources>

@@ -59,23 +59,30 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
     (root / f"{name}_MTD_ALL.xml").write_text(_metadata(name, moment, tile, fine), encoding="utf-8")
 
 
-def _metadata(name: str, moment: datetime, tile: Tile, grid: Grid) -> str:
-    ours = grid.crop(tile.window)
-    west, _, _, north = ours.bounds
-    groups = "".join(
+def _groups(grid: Grid) -> str:
+    """Return the position of the tile in pixels of 10 m (R1) and of 20 m (R2)."""
+    west, _, _, north = grid.bounds
+    return "".join(
         f'<Group_Geopositioning group_id="R{k}"><ULX>{west}</ULX><ULY>{north}</ULY><XDIM>{10 * k}</XDIM><YDIM>-{10 * k}</YDIM>'
-        f"<NROWS>{ours.shape[0] // k}</NROWS><NCOLS>{ours.shape[1] // k}</NCOLS></Group_Geopositioning>"
+        f"<NROWS>{grid.shape[0] // k}</NROWS><NCOLS>{grid.shape[1] // k}</NCOLS></Group_Geopositioning>"
         for k in (1, 2)
     )
-    images = "".join(
-        f'<IMAGE_FILE band_id="{c.replace("B0", "B")}">./{name}_FRE_{c.replace("B0", "B")}.tif</IMAGE_FILE>'
-        for c in CODES.values()
-    )
-    masks = "".join(
+
+
+def _masks(name: str) -> str:
+    return "".join(
         f'<MASK><Mask_Properties><NATURE>{nature}</NATURE></Mask_Properties><Mask_File_List><MASK_FILE group_id="{g}">'
         f"./MASKS/{name}_{mask}_{g}.tif</MASK_FILE></Mask_File_List></MASK>"
         for nature, mask in (("Cloud", "CLM"), ("Geophysics", "MG2"), ("Edge", "EDG"), ("Saturation", "SAT"))
         for g in ("R1", "R2")
+    )
+
+
+def _metadata(name: str, moment: datetime, tile: Tile, grid: Grid) -> str:
+    groups, masks = _groups(grid.crop(tile.window)), _masks(name)
+    images = "".join(
+        f'<IMAGE_FILE band_id="{c.replace("B0", "B")}">./{name}_FRE_{c.replace("B0", "B")}.tif</IMAGE_FILE>'
+        for c in CODES.values()
     )
     return xml(f"""<Muscate_Metadata_Document>
 <Metadata_Identification><METADATA_FORMAT version="1.14">METADATA_MUSCATE</METADATA_FORMAT></Metadata_Identification>
