@@ -55,25 +55,11 @@ def adapt_to(
         The reference polygons have a class that is not in the model's legend.
     """
     check_device(recipe.choice.training)
-    layout, seed = RunLayout(out), recipe.split.seed
-    if ModelLayout.of(model).path.resolve() == layout.own.model.path.resolve():
-        raise RunFolderError(
-            f"{out} has the model to adapt, and the record of the polygons that trained it. Choose another --out."
-        )
-    if layout.own.model.path.exists() and not overwrite:
-        raise RunFolderError(f"{layout.own.model.path} exists. Choose another --out, or give --overwrite.")
-    if has_results(layout) and not overwrite:
-        raise RunFolderError(f"{out} has a run, with a report of its own. Choose another --out, or give --overwrite.")
-    settings = replace(settings, device=recipe.choice.training.device, seed=seed)
+    layout = RunLayout(out)
+    _check_free(layout, model, overwrite)
+    settings = replace(settings, device=recipe.choice.training.device, seed=recipe.split.seed)
     with held(out):
-        scene = open_scene(recipe, progress, out)
-        trained = Trained.load(ModelLayout.of(model).path)
-        scene = trained.limited(scene)
-        trained = trained.for_scene(scene)
-        check_adaptable(trained)
-        trained.check_scene(scene)
-        for remark in remarks(trained, scene):
-            progress.say(remark)
+        trained, scene = _opened(recipe, model, out, progress)
         found = finest(labelled(scene, recipe.survey), recipe.legend) if settings.polygons else None
         known = _known(recipe, trained.legend, found.pixels) if found else None
         pixels = _with_unlabelled(known, recipe, scene, settings, progress)
@@ -96,6 +82,34 @@ def adapt_to(
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
         return adapted
+
+
+def _check_free(layout: RunLayout, model: Path, overwrite: bool) -> None:
+    """Check that the adaptation replaces neither the model itself, nor other results without `overwrite`."""
+    own = layout.own.model.path
+    if ModelLayout.of(model).path.resolve() == own.resolve():
+        raise RunFolderError(
+            f"{layout.path} has the model to adapt, and the record of the polygons that trained it. Choose another --out."
+        )
+    if own.exists() and not overwrite:
+        raise RunFolderError(f"{own} exists. Choose another --out, or give --overwrite.")
+    if has_results(layout) and not overwrite:
+        raise RunFolderError(
+            f"{layout.path} has a run, with a report of its own. Choose another --out, or give --overwrite."
+        )
+
+
+def _opened(recipe: Recipe, model: Path, out: Path, progress: Progress) -> tuple[Trained, Scene]:
+    """Return the model and the scene of the recipe, checked for each other; report how they differ."""
+    scene = open_scene(recipe, progress, out)
+    trained = Trained.load(ModelLayout.of(model).path)
+    scene = trained.limited(scene)
+    trained = trained.for_scene(scene)
+    check_adaptable(trained)
+    trained.check_scene(scene)
+    for remark in remarks(trained, scene):
+        progress.say(remark)
+    return trained, scene
 
 
 def _with_unlabelled(

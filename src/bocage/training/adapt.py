@@ -100,11 +100,7 @@ def adapt(
         targets[free] = probabilities.argmax(1)
         repeats = len(taken) // max(1, len(known)) or 1  # labels get about the same total weight as pseudo-labels
         members = np.concatenate([free[taken], np.tile(known, repeats)])
-        if not len(members):
-            raise TrainingError(
-                f"No pixel of the scene is classified with a confidence of {settings.least:.0%} or more, so self-training is not "
-                "possible. Use polygons of the scene (--polygons), or train a model there."
-            )
+        _check_any(members, settings)
         nothing = members[:0]
         task = Task(
             f"adapting {trained.title}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
@@ -120,12 +116,16 @@ def adapt(
         adapted = with_confidence(adapted, probabilities, float(first.max(1).mean()))
         probabilities = classify(adapted, chips, free, settings.device)
     factor = adapted.calibration.temperature / trained.calibration.temperature
-    novelty = novelty_of(trained, chips, free)
-    change = Change(
-        len(free), _mean(first.argmax(1) != probabilities.argmax(1)), Answers.of(first), Answers.of(probabilities),
-        None if novelty is None else _mean(novelty > 1), tuple(rounds), temperature=factor,
-    )  # fmt: skip
-    return adapted, change
+    change = _change(trained, chips, first, probabilities)
+    return adapted, replace(change, rounds=tuple(rounds), temperature=factor)
+
+
+def _check_any(members: NDArray[np.int64], settings: Adapting) -> None:
+    if not len(members):
+        raise TrainingError(
+            f"No pixel of the scene is classified with a confidence of {settings.least:.0%} or more, so self-training is not "
+            "possible. Use polygons of the scene (--polygons), or train a model there."
+        )
 
 
 def check_adaptable(trained: Trained) -> None:
@@ -150,9 +150,18 @@ def check_adaptable(trained: Trained) -> None:
 
 def kept(trained: Trained, chips: Chips, device: str) -> Change:
     """Return the record of a model that is kept as it is, with its predictions for the unlabelled pixels of the scene."""
+    probabilities = classify(trained, chips, np.flatnonzero(chips.label == NONE), device)
+    return _change(trained, chips, probabilities, probabilities)
+
+
+def _change(trained: Trained, chips: Chips, before: NDArray[np.float32], after: NDArray[np.float32]) -> Change:
+    """Return the record of the probabilities of the unlabelled pixels before and after an adaptation, without its rounds."""
     free = np.flatnonzero(chips.label == NONE)
-    answers, novelty = Answers.of(classify(trained, chips, free, device)), novelty_of(trained, chips, free)
-    return Change(len(free), 0.0, answers, answers, None if novelty is None else _mean(novelty > 1), ())
+    novelty = novelty_of(trained, chips, free)
+    changed = _mean(before.argmax(1) != after.argmax(1))
+    return Change(
+        len(free), changed, Answers.of(before), Answers.of(after), None if novelty is None else _mean(novelty > 1), ()
+    )
 
 
 def _mean(these: NDArray[np.bool_]) -> float:
