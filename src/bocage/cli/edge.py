@@ -60,7 +60,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per kind of error
+def guarded(work: Callable[[], None]) -> int:
     """Run `work` and return the exit code.
 
     It is 0, 1 for an expected error, 3 for an unexpected error, 130 for Ctrl+C, and 143 for SIGTERM.
@@ -77,19 +77,7 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
         click.echo(f"error: {error}", err=True)
         return EXPECTED
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            click.echo(
-                redacted(
-                    f"error: the disk is full ({error.filename or 'while writing'}). Free disk space and run the same command "
-                    "again."
-                ),
-                err=True,
-            )
-            return EXPECTED
-        if error.errno is None or not error.filename:
-            return _unexpected(error)
-        click.echo(redacted(f"error: {error.filename}: {error.strerror}."), err=True)
-        return EXPECTED
+        return _of_system(error)
     except (KeyboardInterrupt, click.Abort) as error:
         terminated = isinstance(error, Terminated) or isinstance(
             error.__cause__, Terminated
@@ -100,6 +88,20 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
     except Exception as error:  # any other exception is a defect of Bocage: write a log
         return _unexpected(error)
     return 0
+
+
+def _of_system(error: OSError) -> int:
+    """Report an error of the operating system: expected if it names a file, or if the disk is full."""
+    if error.errno == errno.ENOSPC:
+        where = error.filename or "while writing"
+        click.echo(
+            redacted(f"error: the disk is full ({where}). Free disk space and run the same command again."), err=True
+        )
+        return EXPECTED
+    if error.errno is None or not error.filename:
+        return _unexpected(error)
+    click.echo(redacted(f"error: {error.filename}: {error.strerror}."), err=True)
+    return EXPECTED
 
 
 def _listed(error: RecipeError) -> str:

@@ -18,6 +18,7 @@ from bocage.errors import (
 )
 from bocage.grid import Grid
 from bocage.layout import RunLayout
+from bocage.legend import Legend
 from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
 from bocage.preflight.dates import check_dates, clearness
@@ -287,13 +288,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
     """Check the truth raster, the network with these sources, the split of polygons `alone`, and the free disk space."""
     assert seen.grid is not None
     if recipe.evaluation.truth:
-        try:
-            said = check_truth(recipe.evaluation.truth, seen.grid, recipe.legend)
-        except EvaluationError as error:
-            yield Finding.quoting("evaluation.truth", error, "correct_truth")
-        else:
-            if said:
-                yield Finding.of("warning", "evaluation.truth", said, "if_intended")
+        yield from _look_at_truth(recipe.evaluation.truth, seen.grid, recipe.legend)
     if set(seen.sources) != set(recipe.sources) or any(f.what.code == "no_overlap" for f in seen.findings):
         return  # already findings, and there is no scene without these sources
     try:
@@ -312,17 +307,32 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         yield from check_needed(ever, recipe.choice.title)
     yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
     if seen.counted is not None and alone:
-        from bocage.training import Trainer
-
-        try:
-            samples = check_split(seen.counted, scene, recipe.survey)
-            for draw in range(samples.draws):
-                Trainer(recipe.choice, scene, samples).parts(draw)
-        except SamplesError as error:
-            yield Finding.quoting("reference", error)
-        except TrainingError as error:
-            yield Finding.quoting("model", error)
+        yield from _look_at_split(recipe, seen.counted, scene)
     yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _look_at_truth(path: Path, grid: Grid, legend: Legend) -> Iterator[Finding]:
+    try:
+        said = check_truth(path, grid, legend)
+    except EvaluationError as error:
+        yield Finding.quoting("evaluation.truth", error, "correct_truth")
+    else:
+        if said:
+            yield Finding.of("warning", "evaluation.truth", said, "if_intended")
+
+
+def _look_at_split(recipe: Recipe, counted: Counted, scene: Scene) -> Iterator[Finding]:
+    """Check that every draw has polygons of each class in its parts, and that a model can be trained on them."""
+    from bocage.training import Trainer
+
+    try:
+        samples = check_split(counted, scene, recipe.survey)
+        for draw in range(samples.draws):
+            Trainer(recipe.choice, scene, samples).parts(draw)
+    except SamplesError as error:
+        yield Finding.quoting("reference", error)
+    except TrainingError as error:
+        yield Finding.quoting("model", error)
 
 
 def _without_dates(recipe: Recipe, seen: Preflight, network: "Network") -> Iterator[Finding]:

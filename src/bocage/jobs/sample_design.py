@@ -62,14 +62,7 @@ def design_sample(
     sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
     wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}
     plan = allocate(sizes, design, wanted)
-    number = sum(plan.values())
-    if design.size and number > design.size:
-        progress.say(
-            f"{number} pixels are drawn, not {design.size}: each of the {len(plan)} classes gets at least {design.least}. Reduce "
-            "--least for a smaller sample."
-        )
-    elif number < design.size:
-        progress.say(f"{number} pixels are drawn, not {design.size}: some classes have fewer pixels than their share.")
+    _report(plan, design, progress)
     drawn = locate(classes, grid, plan, design.seed)
     # Random order, so that the numbers of the pixels do not reveal their mapped class to the interpreter.
     order = np.random.default_rng((design.seed, 1)).permutation(len(drawn))
@@ -85,3 +78,15 @@ def design_sample(
     )
     write_sample(sample, grid, path)
     return sample
+
+
+def _report(plan: Mapping[int, int], design: SampleDesign, progress: Progress) -> None:
+    """Report where the number of pixels, by class code, differs from the size of the design."""
+    number = sum(plan.values())
+    if design.size and number > design.size:
+        progress.say(
+            f"{number} pixels are drawn, not {design.size}: each of the {len(plan)} classes gets at least {design.least}. Reduce "
+            "--least for a smaller sample."
+        )
+    elif number < design.size:
+        progress.say(f"{number} pixels are drawn, not {design.size}: some classes have fewer pixels than their share.")

@@ -165,7 +165,7 @@ def check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str
 
 def check_sites_of(reading: Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
     """Check names and references of sites, and settings that are not available with them."""
-    split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
+    split, mapping = parts["split"], parts["map"]
     if split and split.site and not sites:
         reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
     for name in mapping.sites if mapping else ():
@@ -189,6 +189,12 @@ def check_sites_of(reading: Reading, parts: dict[str, Any], sites: tuple[Site, .
             )
     if not any(site.reference for site in sites):
         reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
+    _check_supported(reading, parts)
+
+
+def _check_supported(reading: Reading, parts: dict[str, Any]) -> None:
+    """Check that a recipe with sites has no setting that is not available with them."""
+    split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
     unsupported = {
         "split.field": split and split.field, "split.train": split and not split.tests,
         "map.region": mapping and mapping.region, "map.precision": mapping and mapping.precision != "float32",

@@ -149,10 +149,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     """
     reading = Reading(folder.resolve())
     raw = reading.expanded(dict(table), "")
-    known = ["name", "sources", "model", "compare", "site", *SECTIONS]
-    for key in raw:
-        if key not in known:
-            reading.unknown(key, known)
+    _check_keys(reading, raw)
     sites = _sites(reading, raw)
     sources = {} if "site" in raw else _sources(reading, raw.get("sources"))
     choice = _choice(reading, raw.get("model"), raw.get("training", {}))
@@ -176,15 +173,16 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     if choice.training.parcels:
         parts["map"] = parts["map"].with_layer("parcels")
     name = str(raw.get("name", "recipe"))
-    own: dict[str, Any] = {
-        "legend": legend,
-        "sources": sources,
-        "choice": choice,
-        "compare": contenders,
-        "sites": sites,
-    }
-    own |= dict.fromkeys(OF_A_SITE) if sites else {}
-    return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
+    path, of_sites = reading.folder / f"{name}.toml", dict.fromkeys(OF_A_SITE) if sites else {}
+    own: Any = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders, "sites": sites}
+    return Recipe(name, path=path, **own, **parts, **of_sites)
+
+
+def _check_keys(reading: Reading, raw: AnyMapping[str, Any]) -> None:
+    known = ["name", "sources", "model", "compare", "site", *SECTIONS]
+    for key in raw:
+        if key not in known:
+            reading.unknown(key, known)
 
 
 def _sites(reading: Reading, raw: dict[str, Any]) -> tuple[Site, ...]:

@@ -242,11 +242,7 @@ def assembled(
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     reserved = reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split)
     units = Units(label, pixels.polygon, block, found.place, None, reserved, site, alone, found.ground)
-    fold, names, notes = _numbered(units, found.folds, split)
-    if split.folds:
-        fold, names = _dealt(units, split), tuple(str(k + 1) for k in range(split.folds))
-    if tested is not None:
-        fold = np.where(tested, 0, -1).astype(np.int32)
+    fold, names, notes = _folds(units, found.folds, split, tested)
     return Samples(
         pixels.row,
         pixels.column,
@@ -338,6 +334,21 @@ def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
 
 def _taken(values: NDArray[T] | None, kept: NDArray[np.int64]) -> NDArray[T] | None:
     return None if values is None else values[kept]
+
+
+def _folds(
+    units: Units, folds: pd.Series, split: Split, tested: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int32] | None, tuple[str, ...], tuple[Note, ...]]:
+    """Return the position of the fold of every pixel, the names of the folds, and a note on those that are never tested.
+
+    The folds are those of a field, or those into which the units are dealt; a fixed test part, `tested`, is the only one.
+    """
+    fold, names, notes = _numbered(units, folds, split)
+    if split.folds:
+        fold, names = _dealt(units, split), tuple(str(k + 1) for k in range(split.folds))
+    if tested is not None:
+        fold = np.where(tested, 0, -1).astype(np.int32)
+    return fold, names, notes
 
 
 def _numbered(

@@ -87,16 +87,15 @@ def adapt(
         The model is not a network, or no prediction reaches the minimum confidence and no pixel has a label.
     """
     check_adaptable(trained)
-    label = chips.label
-    free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
+    free, known = np.flatnonzero(chips.label == NONE), np.flatnonzero(chips.label != NONE)
     probabilities = first = classify(trained, chips, free, settings.device)
     rounds, count = [], len(trained.legend.classes)
     start = digest(trained.name, trained.config, trained.fingerprint)  # the rounds change the weights
     for number in range(settings.rounds):
         taken = surest(probabilities, settings.share, settings.least)
-        rounds.append(_round(probabilities.argmax(1)[taken], label[known].astype(np.int64), count))
+        rounds.append(_round(probabilities.argmax(1)[taken], chips.label[known].astype(np.int64), count))
         _report(trained, rounds[-1], progress, number)
-        targets = label.astype(np.int64)
+        targets = chips.label.astype(np.int64)
         targets[free] = probabilities.argmax(1)
         repeats = len(taken) // max(1, len(known)) or 1  # labels get about the same total weight as pseudo-labels
         members = np.concatenate([free[taken], np.tile(known, repeats)])
@@ -116,8 +115,7 @@ def adapt(
         adapted = with_confidence(adapted, probabilities, float(first.max(1).mean()))
         probabilities = classify(adapted, chips, free, settings.device)
     factor = adapted.calibration.temperature / trained.calibration.temperature
-    change = _change(trained, chips, first, probabilities)
-    return adapted, replace(change, rounds=tuple(rounds), temperature=factor)
+    return adapted, replace(_change(trained, chips, first, probabilities), rounds=tuple(rounds), temperature=factor)
 
 
 def _check_any(members: NDArray[np.int64], settings: Adapting) -> None:
