@@ -173,9 +173,9 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     if choice.training.parcels:
         parts["map"] = parts["map"].with_layer("parcels")
     name = str(raw.get("name", "recipe"))
-    path, of_sites = reading.folder / f"{name}.toml", dict.fromkeys(OF_A_SITE) if sites else {}
-    own: Any = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders, "sites": sites}
-    return Recipe(name, path=path, **own, **parts, **of_sites)
+    own: dict[str, Any] = dict.fromkeys(OF_A_SITE) if sites else {}
+    own |= {"legend": legend, "sources": sources, "choice": choice, "compare": contenders, "sites": sites}
+    return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
 
 
 def _check_keys(reading: Reading, raw: AnyMapping[str, Any]) -> None:
