@@ -7,6 +7,7 @@ computes only the shards that are not recorded or whose digest has changed.
 
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,11 +94,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     def work(window: Window) -> None:
         nonlocal count
         block = cube.compute(window)
-        if changed := watch.changed(origins[window].files):
-            raise SceneError(
-                f"{changed[0]} changed while '{cube.name}' was prepared. Run the same command again when the input files no "
-                "longer change: complete parts are kept."
-            )
+        _check_unchanged(cube, watch, origins[window])
         store.write(arrays, window, values=block.values, valid=block.valid, clear=block.clear)
         with lock:
             journal.add(window.corner, key=origins[window].key, never=_never_clear(block))
@@ -105,13 +102,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
             progress.step(task, count, len(windows))
 
     try:
-        workers = settings.workers or cores()
-        # Dask goes by the names of the tasks, which are random unless they are given.
-        names = (f"{task} {number:09d}" for number in range(len(todo)))
-        tasks = [
-            delayed(work, pure=False)(window, dask_key_name=name) for window, name in zip(todo, names, strict=True)
-        ]
-        compute(*tasks, scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]
+        _in_threads(work, todo, task, settings.workers or cores())
     except OSError as error:
         raise SceneError(
             f"{path} cannot be written: {error.strerror or error}. Free some disk space or choose another --out, and run the "
@@ -120,6 +111,21 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     never = sum(journal.notes[window.corner]["never"] for window in windows)
     height, width = cube.grid.shape
     return Prepared(path, len(todo), len(windows), height * width, never)
+
+
+def _check_unchanged(cube: Cube, watch: Watch, origin: Origin) -> None:
+    if changed := watch.changed(origin.files):
+        raise SceneError(
+            f"{changed[0]} changed while '{cube.name}' was prepared. Run the same command again when the input files no "
+            "longer change: complete parts are kept."
+        )
+
+
+def _in_threads(work: Callable[[Window], None], windows: list[Window], task: str, workers: int) -> None:
+    # Dask goes by the names of the tasks, which are random unless they are given.
+    names = (f"{task} {number:09d}" for number in range(len(windows)))
+    tasks = [delayed(work, pure=False)(window, dask_key_name=name) for window, name in zip(windows, names, strict=True)]
+    compute(*tasks, scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]
 
 
 def _never_clear(block: Block) -> int:

@@ -97,9 +97,7 @@ class Trainer:
         self._check_validation(model, held_out, number)
         if not self.member or self.part:
             self._report(draw, number, progress)
-        normalisation = self.normalisation or Normalisation.of(samples.cuts, draw.train, settings.scaling)
-        if self.start and isinstance(self.scene, Scene):
-            normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
+        normalisation = self._scaling(model, draw, progress)
         task = self._task(model, draw, normalisation, number, where)
         twins = self._twins(task, held_out, progress)
         self._fit(task, progress)
@@ -114,16 +112,22 @@ class Trainer:
         self._report_constant(trained, draw, seed, f"Draw {number + 1}", progress)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
-            sure = Home(trained, samples, self.whole_draw(number), where, settings.device).certainties(self.scene, seed)
-            trained = replace(trained, certainties=sure)
+            trained = self._with_certainties(trained, number, where)
         trained.save(where.model.path)
-        where.checkpoint.unlink(missing_ok=True)
-        for k in range(len(twins)):
-            where.twin(k).checkpoint.unlink(missing_ok=True)
-        for empty in (*where.twins.glob("*"), where.twins):
-            with suppress(OSError):  # there is none, or it has a checkpoint of another training
-                empty.rmdir()
+        _remove_checkpoints(where, len(twins))
         return trained
+
+    def _scaling(self, model: Network, draw: Draw, progress: Progress) -> Normalisation:
+        """Return the scaling of the bands; a network that starts from pretrained weights gets them, and has their scaling."""
+        scaling = self.normalisation or Normalisation.of(self.samples.cuts, draw.train, self.choice.training.scaling)
+        if self.start and isinstance(self.scene, Scene):
+            return self.start.start(model, self.choice.name, self.scene, scaling, progress)
+        return scaling
+
+    def _with_certainties(self, trained: Trained, number: int, where: SplitLayout) -> Trained:
+        """Return a model with its certainties at home."""
+        home = Home(trained, self.samples, self.whole_draw(number), where, self.choice.training.device)
+        return replace(trained, certainties=home.certainties(self.scene, _seed(self.samples, number)))
 
     def _draw(self, number: int) -> Draw:
         """Return draw `number` with the training and validation samples that the settings use."""
@@ -171,9 +175,7 @@ class Trainer:
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
         if choice.training.calibrate:
-            seed = _seed(samples, number)
-            home = Home(trained, samples, self.whole_draw(number), where, choice.training.device)
-            trained = replace(trained, certainties=home.certainties(self.scene, seed))
+            trained = self._with_certainties(trained, number, where)
         trained.save(where.model.path)
         return trained
 
@@ -449,6 +451,16 @@ def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
         return draw
     train, validation, beside = (some[trust[some] > 0] for some in (draw.train, draw.validation, draw.beside))
     return replace(draw, train=train, validation=validation, beside=beside)
+
+
+def _remove_checkpoints(where: SplitLayout, twins: int) -> None:
+    """Remove the checkpoints of a complete training and of its twins, and the folders of twins that are then empty."""
+    where.checkpoint.unlink(missing_ok=True)
+    for k in range(twins):
+        where.twin(k).checkpoint.unlink(missing_ok=True)
+    for empty in (*where.twins.glob("*"), where.twins):
+        with suppress(OSError):  # there is none, or it has a checkpoint of another training
+            empty.rmdir()
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
