@@ -1,9 +1,8 @@
 """``bocage init``: write commented recipes for a folder of images or tables and a file of labels."""
 
-import dataclasses
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +52,12 @@ PAN_MS = """
 # [[compare]]                  # published for a PAN and an MS image of one product
 # model = {{ name = "multiresolcc", pan = "{pan}", ms = "{ms}" }}
 """
+FOLD = '# fold = "{field}"                # each value of this field is the test part once; without train and draws\n'
 FOREST = """\
 # Random forest, the usual baseline.
 [model]
 name = "random_forest"
 """
-
-
 LOST = 0.1
 """Share of the features that may label no pixel without a remark."""
 
@@ -124,9 +122,7 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
     found = look(images, reference if reference.exists() else None)
     found.skipped += unread([path for path in files_below(images) if path.absolute() != reference.absolute()])
     labels = read_labels(reference, label, layer)
-    labels = dataclasses.replace(
-        labels, reference=dataclasses.replace(labels.reference, path=Path(reference).absolute())
-    )
+    labels = replace(labels, reference=replace(labels.reference, path=reference.absolute()))
     sought = _sought(found, images, labels, out)
     draft = _draft(sought, out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -294,17 +290,26 @@ def _lay_out(sought: Sought) -> None:
             sought.candidates.remove(candidate)
             sought.remarks.append(f"source '{candidate.name}' is left out: {error}")
     sought.counted, sought.on_map = None, {}
-    reference, legend = sought.labels.reference, sought.labels.legend
     if sought.tables:
-        candidate = sought.candidates[0]
-        reference = dataclasses.replace(reference, sample_id=candidate.sample_id)
-        sought.counted = label_rows(reference, candidate.source.ids or (), legend, Split()).counted
-        sought.on_map = sought.usable
-        return
+        _label_rows(sought)
+    else:
+        _label_pixels(sought)
+
+
+def _label_rows(sought: Sought) -> None:
+    labels, candidate = sought.labels, sought.candidates[0]
+    reference = replace(labels.reference, sample_id=candidate.sample_id)
+    sought.counted = label_rows(reference, candidate.source.ids or (), labels.legend, Split()).counted
+    sought.on_map = sought.usable
+
+
+def _label_pixels(sought: Sought) -> None:
+    """Label the pixels of the map, with the labels of each period or with those that are chosen."""
+    reference, legend = sought.labels.reference, sought.labels.legend
     parts: list[Pixels] = []
     lost = total = 0
     for where in [period.where for period in sought.periods] or [sought.where]:
-        own = dataclasses.replace(reference, where=where)
+        own = replace(reference, where=where)
         try:
             table, _ = labelled_features(own, legend)
             table, *_ = usable_polygons(table, own, sought.grid, legend)
@@ -344,12 +349,9 @@ def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:
     """Return a PAN image and an MS image of 2 or 4 times its pixel size; None if there is no such pair."""
     for pan in (c for c in candidates if len(c.source.bands) == 1):
         for ms in (c for c in candidates if len(c.source.bands) > 1):
-            ratio = ms.source.grid.resolution / pan.source.grid.resolution
-            if (
-                ms.source.grid.crs == pan.source.grid.crs
-                and abs(ratio - round(ratio)) < 0.01
-                and round(ratio) in (2, 4)
-            ):
+            fine, coarse = pan.source.grid, ms.source.grid
+            ratio = coarse.resolution / fine.resolution
+            if coarse.crs == fine.crs and abs(ratio - round(ratio)) < 0.01 and round(ratio) in (2, 4):
                 return pan.name, ms.name
     return None
 
@@ -409,18 +411,7 @@ def _rare(sought: Sought) -> list[str]:
 
 # --- recipe
 def _draft(sought: Sought, out: Path) -> Draft:
-    labels, shown = sought.labels, _shown(sought)
-    more = [sought.candidates[0].sample_id_line] if sought.tables else []
-    if not sought.tables and labels.frame.crs is None:
-        more.append('crs = "?"                      # the file does not give it: write it, as in "EPSG:2154"')
-    if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
-        more.append(f'where = "{escaped(sought.periods[0].where)}"')
-    if sought.where:
-        more.append(f'where = "{escaped(sought.where)}"')
-    if len(shown) < len(labels.classes):
-        more.append(
-            'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
-        )
+    labels, shown, more = sought.labels, _shown(sought), _more(sought)
     of = labels.reference
     reference = DraftReference(quoted(of.path, out), of.label, of.layer, tuple(more))
     sites = tuple(_site(sought, period, out, more) for period in sought.periods) if len(sought.periods) > 1 else ()
@@ -429,9 +420,6 @@ def _draft(sought: Sought, out: Path) -> Draft:
     )
     name = plain_name(out.stem if out.stem != "recipe" else out.resolve().parent.name)
     fold = next((f for f in labels.fields if f.lower() == "fold"), "")
-    split = (
-        f'# fold = "{fold}"                # each value of this field is the test part once; without train and draws\n'
-    )
     sources = sites[0].sources if sites else _sources(sought)
     return Draft(
         name,
@@ -441,12 +429,29 @@ def _draft(sought: Sought, out: Path) -> Draft:
         classes,
         "" if sought.tables else f"the grid of this source: {sought.grid}",
         tuple(_rare(sought)),
-        split if fold else "",
+        FOLD.format(field=fold) if fold else "",
         tuple(sought.remarks),
         "samples" if sought.tables else "polygons",
         sought.unit,
         sites,
     )
+
+
+def _more(sought: Sought) -> list[str]:
+    """Return the lines of the section of the labels after the file and its field."""
+    labels = sought.labels
+    more = [sought.candidates[0].sample_id_line] if sought.tables else []
+    if not sought.tables and labels.frame.crs is None:
+        more.append('crs = "?"                      # the file does not give it: write it, as in "EPSG:2154"')
+    if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
+        more.append(f'where = "{escaped(sought.periods[0].where)}"')
+    if sought.where:
+        more.append(f'where = "{escaped(sought.where)}"')
+    if len(_shown(sought)) < len(labels.classes):
+        more.append(
+            'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
+        )
+    return more
 
 
 def _sources(sought: Sought) -> tuple[DraftSource, ...]:
@@ -474,10 +479,8 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
 
 def _count(sought: Sought, k: int) -> str:
     """Return the number of features of a class, in the file and usable on the map."""
-    kind = "sample" if sought.tables else "polygon"
-    n = sought.labels.counts[k]
-    text = quantity(n, kind)
-    usable = sought.usable.get(k, 0)
+    n, usable = sought.labels.counts[k], sought.usable.get(k, 0)
+    text = quantity(n, "sample" if sought.tables else "polygon")
     if sought.counted is None or usable == n:
         return text
     return f"{text}, {usable} in the table" if sought.tables else f"{text}, {usable} usable on the map"
