@@ -167,6 +167,14 @@ class Legend:
         text = self.colors[index]
         return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
+    def palette(self, only: frozenset[int] | None = None) -> NDArray[np.uint8]:
+        """Return the colour of each 16-bit code (65536, 4), RGBA; transparent for codes of no class, or not in `only`."""
+        colors = np.zeros((65536, 4), np.uint8)
+        for i, code in enumerate(self.codes):
+            if only is None or code in only:
+                colors[code] = (*self.rgb(i), 255)
+        return colors
+
     def index_of(self, value: object) -> int | None:
         """Return the label of a reference value: the position of its class, or None if it belongs to no class.
 

@@ -92,11 +92,9 @@ class Change:
 
     def _windows(self, tile: int, progress: Progress) -> Iterator[tuple[Window, NDArray[Any]]]:
         """Yield the codes of the transitions of each tile."""
-        codes = self.before.legend.codes
-        table = np.zeros(65536, np.int64)
-        table[list(codes)] = np.arange(1, len(codes) + 1)
+        count, table = len(self.before.legend.codes), self.before.legend.positions() + 1
         windows = list(self.grid.tiles(tile))
         for done, window in enumerate(windows, start=1):
             old, new = (table[one.read("classes", self.grid, window, 0)] for one in (self.before, self.after))
-            yield window, np.where((old > 0) & (new > 0), (old - 1) * len(codes) + new, 0)
+            yield window, np.where((old > 0) & (new > 0), (old - 1) * count + new, 0)
             progress.step("comparing maps", done, len(windows))

@@ -49,8 +49,7 @@ def regularise(
     FinishError
         A minimum mapping unit is that of an unknown class, or larger than the map.
     """
-    table = np.zeros(65536, np.uint16)
-    table[list(legend.codes)] = np.arange(1, len(legend.codes) + 1)
+    table = (legend.positions() + 1).astype(np.uint16)
     ranks = Codes(codes.grid, lambda window: table[codes.read(window)], codes.tile)
     if settings.majority:
         ranks = _filtered(ranks, len(legend.codes), settings.majority, scratch, progress, within)

@@ -95,8 +95,7 @@ def count_votes(land: Delivered, within: Within, vote: Vote, progress: Progress)
     shape = (len(ids), len(land.legend.codes))
     counts = np.zeros(shape, np.int64)
     likely = np.zeros(shape, np.int64) if probabilities else None
-    table = np.zeros(65536, np.int64)
-    table[list(land.legend.codes)] = np.arange(1, shape[1] + 1)
+    table = land.legend.positions() + 1
     for done, window in enumerate(windows, start=1):
         own = within.ids.read(window).ravel()
         rank = table[land.read("classes", land.grid, window, 0).ravel()]

@@ -185,8 +185,7 @@ def mapped_at(drawn: Drawn, land: LandCoverMap) -> NDArray[np.int64]:
     x, y = a.c + (drawn.column + 0.5) * a.a, a.f + (drawn.row + 0.5) * a.e
     column, row = np.floor(b.c + x * b.a).astype(int), np.floor(b.f + y * b.e).astype(int)
     inside = (row >= 0) & (column >= 0) & (row < grid.shape[0]) & (column < grid.shape[1])
-    table = np.full(65536, NODATA)
-    table[list(land.legend.codes)] = np.arange(len(land.legend.codes))
+    table = land.legend.positions()  # −1, as NODATA, of codes that are no class
     mapped = np.full(len(drawn), OUTSIDE)
     mapped[inside] = table[codes_at(land.files["classes"], grid, row[inside], column[inside])]
     return mapped

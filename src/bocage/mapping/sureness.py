@@ -60,8 +60,7 @@ class Sureness:
 
 def sureness(land: LandCoverMap) -> Sureness:
     """Sum the confidence and the novelty of a map by class, window by window."""
-    place = np.full(65536, -1)
-    place[list(land.legend.codes)] = range(len(land.legend.codes))
+    place = land.legend.positions()
     sums = np.zeros((4, len(land.legend.codes)))
     for window in land.grid.tiles(TILE):
         codes = _layer(land, "classes", window, 0)

@@ -109,10 +109,7 @@ def image(rgb: NDArray[Any]) -> str:
 
 def colored(codes: NDArray[Any], legend: Legend) -> NDArray[np.uint8]:
     """Return an RGBA image (y, x, 4) of class codes (y, x) in the colours of the legend; transparent for other codes."""
-    palette = np.zeros((65536, 4), np.uint8)
-    for i, code in enumerate(legend.codes):
-        palette[code] = (*legend.rgb(i), 255)
-    painted: NDArray[np.uint8] = palette[codes]
+    painted: NDArray[np.uint8] = legend.palette()[codes]
     return painted
 
 

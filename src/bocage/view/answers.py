@@ -12,7 +12,7 @@ from bocage.view.imagery import clearest_or_first
 from bocage.view.pixel import Pixel, footprints_of, patch_grid
 from bocage.view.places import bookmarks_of, marked, polygons_of, vector_file, vectors_in
 from bocage.view.pyramid import TILE
-from bocage.view.raster import palette, part, png, ramp
+from bocage.view.raster import part, png, ramp
 from bocage.view.viewed import Viewed
 from bocage.words import LANGUAGES, words_of
 
@@ -222,7 +222,7 @@ def _layer(request: Request) -> Answer:
         chosen = (
             None if only is None else frozenset(request.number(code, "a class") for code in only.split(",") if code)
         )
-        painted = palette(run.legend, chosen)[values]
+        painted = run.legend.palette(chosen)[values]
         painted[~valid] = 0
     else:
         painted = ramp(values, valid, lightest(run, name, band), COLORS.get(name, "viridis"))

@@ -14,7 +14,6 @@ from rio_tiler.io import Reader
 
 from bocage.errors import SourceError
 from bocage.grid import Grid
-from bocage.legend import Legend
 
 
 def part(
@@ -49,15 +48,6 @@ def part(
         why = " ".join(str(error).split()).rstrip(".")
         raise SourceError(f"{path} cannot be read: {why}. It may have been moved or replaced.") from error
     return np.asarray(found.array.data), ~np.ma.getmaskarray(found.array)
-
-
-def palette(legend: Legend, only: frozenset[int] | None = None) -> NDArray[np.uint8]:
-    """Return the colour of every code (65536, 4), RGBA; transparent for other codes and those that are not in `only`."""
-    colors = np.zeros((65536, 4), np.uint8)
-    for i, code in enumerate(legend.codes):
-        if only is None or code in only:
-            colors[code] = (*legend.rgb(i), 255)
-    return colors
 
 
 def ramp(values: NDArray[Any], valid: NDArray[np.bool_], high: float, colors: str) -> NDArray[np.uint8]:
