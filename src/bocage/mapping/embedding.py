@@ -17,7 +17,7 @@ from bocage.errors import MappingError
 from bocage.grid import Window
 from bocage.machine import versions
 from bocage.mapping.lattice import lattice
-from bocage.mapping.predict import Forward, Inputs, batch_of, cells, read_inputs
+from bocage.mapping.predict import Forward, Inputs, batch_of, cells, over_cell, read_inputs
 from bocage.mapping.writers import WRITERS
 from bocage.mapping.writers.base import MapBand
 from bocage.progress import QUIET, Progress
@@ -68,8 +68,7 @@ def features_at(trained: Trained, scene: Scene, window: Window, how: Forward) ->
 def _fused(trained: Trained, inputs: Inputs, cell: Window, how: Forward) -> NDArray[np.float32]:
     """Return the features (band, height, width) of a cell."""
     found = trained.model.fused(batch_of(trained, inputs, cell, how))[0].float().cpu().numpy()
-    missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
-    return np.asarray(np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width])
+    return over_cell(found, cell)
 
 
 def write_features(

@@ -248,6 +248,15 @@ def cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
             yield Window(y, x, height, width)
 
 
+def over_cell(found: NDArray[np.float32], cell: Window) -> NDArray[np.float32]:
+    """Return the outputs of a network (K, y, x) over a whole cell (K, height, width).
+
+    A window of one footprint gives 1 x 1 outputs, even if it covers a whole coarse pixel: they are repeated over the cell.
+    """
+    missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
+    return np.asarray(np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width])
+
+
 @torch.inference_mode()
 def _forward(
     trained: Trained, inputs: Inputs, cell: Window, how: Forward
@@ -266,9 +275,7 @@ def _forward(
     answer = torch.softmax(trained.scaled(logits.float(), batch)[0], 0)
     more += [trained.temperature(logits.float(), batch)[0]] if how.temperature else []
     found = (torch.cat([answer, *more]) if more else answer).cpu().numpy()
-    # A window of one footprint gives 1 x 1 logits, even if it covers a whole coarse pixel: repeat them over the cell.
-    missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
-    found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]
+    found = over_cell(found, cell)
     if not how.novelty or trained.domain is None:
         return found, None
     shape = (cell.height, cell.width)
