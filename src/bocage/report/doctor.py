@@ -15,9 +15,9 @@ from bocage.advice.findings import Findings
 from bocage.advice.settings import Doubting
 from bocage.days import date_of
 from bocage.errors import BocageError
-from bocage.grid import Grid, Window
+from bocage.grid import Window
 from bocage.report.figures import INK, STYLE, as_data, as_svg
-from bocage.report.imagery import best_source, composite, reduced, stretch_of
+from bocage.report.imagery import best_source, composite, reduced, refined, stretch_of
 from bocage.report.render import render
 from bocage.samples import Pixels, Samples
 from bocage.scene import Scene
@@ -252,15 +252,12 @@ class _Imagery:
         members = self.rows[polygon]
         row, column = self.pixels.row[members], self.pixels.column[members]
         window = _around(row, column, self.scene.grid.shape)
-        cube, grid = self.scene.cubes[self.source], self.scene.grid.crop(window)
-        finer = min(4, cube.ratio.finer)
-        shape = (grid.shape[0] * finer, grid.shape[1] * finer)
-        fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
+        cube = self.scene.cubes[self.source]
         try:
-            shown = composite(cube.source, fine, self.stretch)[0]
+            shown = composite(cube.source, refined(self.scene.grid.crop(window), cube), self.stretch)[0]
         except BocageError:
             return ""
-        figure = Figure(figsize=(3, 3 * shape[0] / shape[1]))
+        figure = Figure(figsize=(3, 3 * shown.shape[0] / shown.shape[1]))
         axes = figure.add_axes((0, 0, 1, 1))
         extent = (-0.5, window.width - 0.5, window.height - 0.5, -0.5)
         axes.imshow(shown, interpolation="nearest", extent=extent)

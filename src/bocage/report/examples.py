@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import BocageError
-from bocage.grid import Grid, Window
+from bocage.grid import Window
 from bocage.mapping import read_codes
 from bocage.report import figures
-from bocage.report.imagery import best_source, composite, reduced, stretch_of
+from bocage.report.imagery import best_source, composite, reduced, refined, stretch_of
 from bocage.report.material import Material
 from bocage.samples import Samples
 from bocage.words import number, sentence, words_of
@@ -17,8 +17,6 @@ from bocage.words import number, sentence, words_of
 Stretch = dict[str, tuple[float, float]]
 SIDE = 48
 """Side of a chip, in map pixels."""
-FINER = 4
-"""Largest ratio of imagery resolution to map resolution in a chip."""
 
 
 def worst(made: Material) -> list[dict[str, Any]]:
@@ -77,13 +75,9 @@ def _stretch(made: Material) -> Stretch | None:
 
 
 def _imagery(made: Material, window: Window, stretch: Stretch) -> NDArray[np.float64] | None:
-    name = best_source(made.scene)
-    cube, grid = made.scene.cubes[name], made.scene.grid.crop(window)
-    finer = min(FINER, cube.ratio.finer)
-    shape = (grid.shape[0] * finer, grid.shape[1] * finer)
-    fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
+    cube = made.scene.cubes[best_source(made.scene)]
     try:
-        return composite(cube.source, fine, stretch)[0]
+        return composite(cube.source, refined(made.scene.grid.crop(window), cube), stretch)[0]
     except BocageError:  # the imagery may have moved since the run; the other chips do not need it
         return None
 

@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.grid import Grid, Window
-from bocage.scene import Scene
+from bocage.scene import Cube, Scene
 from bocage.sources import Readable, Source, dates_of, with_bands
 
 DATES = 8
 """Number of dates of a series whose median is shown."""
 AT_ONCE = 1 << 22
 """Number of values of all dates and bands that are read at a time."""
+FINER = 4
+"""Maximum number of pixels of a picture along a pixel of the map."""
 SHOWN = (
     ("red", "green", "blue"),
     ("nir", "red", "green"),
@@ -43,6 +45,13 @@ def reduced(grid: Grid, longest: int) -> Grid:
     step = max(1.0, max(grid.shape) / longest)
     shape = (max(1, round(grid.shape[0] / step)), max(1, round(grid.shape[1] / step)))
     return Grid.of(grid.crs, grid.transform @ grid.transform.scale(step), shape)
+
+
+def refined(grid: Grid, cube: Cube) -> Grid:
+    """Return a part of the grid of the map with pixels as small as those of a cube, at most ``FINER`` times smaller."""
+    finer = min(FINER, cube.ratio.finer)
+    shape = (grid.shape[0] * finer, grid.shape[1] * finer)
+    return Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
 
 
 def composite(

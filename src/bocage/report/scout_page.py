@@ -17,7 +17,7 @@ from bocage.grid import WGS84, Grid, Window
 from bocage.layout import ScoutLayout
 from bocage.legend import Legend
 from bocage.report import figures
-from bocage.report.imagery import best_source, composite, reduced, stretch_of
+from bocage.report.imagery import best_source, composite, reduced, refined, stretch_of
 from bocage.report.render import render
 from bocage.scene import Scene
 from bocage.words import number, percent, whole, words_of
@@ -30,8 +30,6 @@ AROUND = 1.0
 """Margin of the imagery of a field on each side, over the longer side of the field."""
 LEAST = 8
 """Smallest margin, in pixels of the map."""
-FINER = 4
-"""Largest ratio of the imagery to the map in the picture of a field."""
 LARGEST = 96
 """Longest side of the window of a field, in pixels of the map."""
 DAYS = ("#d0702f", "#2f6fd0", "#1b7f5c", "#8a4bd1", "#b3372a", "#6b7a00", "#00798c", "#a1307a")
@@ -185,10 +183,8 @@ def _field(made: ScoutMaterial, one: Field, view: _View) -> dict[str, Any]:
 def _chip(made: ScoutMaterial, one: Field, view: _View) -> dict[str, Any] | None:
     """Return the imagery around a field, and its outline in pixels of the picture."""
     window = _around(one.shape, made.scene.grid)
-    cube, grid = made.scene.cubes[best_source(made.scene)], made.scene.grid.crop(window)
-    finer = min(FINER, cube.ratio.finer)
-    shape = (finer * grid.shape[0], finer * grid.shape[1])
-    fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
+    cube = made.scene.cubes[best_source(made.scene)]
+    fine = refined(made.scene.grid.crop(window), cube)
     try:
         seen = composite(cube.source, fine, view.stretch)[0]
     except BocageError:
