@@ -98,7 +98,8 @@ def _rasters(paths: dict[str, tuple[Path, Grid, int, str, float, list[str]]]) ->
         move(part_of(path), path)
 
 
-def _noise(world: World, grid: Grid, window: Window, salt: int) -> Floats:
+def _noise(world: World, window: Window, salt: int) -> Floats:
+    """Return a normal deviate for each pixel of a window of a grid."""
     rows = np.arange(window.y, window.y + window.height)[:, None]
     columns = np.arange(window.x, window.x + window.width)[None, :]
     return normal(world.key, world.year, salt, rows, columns)
@@ -126,12 +127,12 @@ def write_vhr(world: World, pan: Grid, folder: Path, progress: Progress) -> None
             ground = ground_at(world, *points(pan, whole, 1, halo))
             looks = reflectance(world, ground, VHR_DAY, tuple(bands), patterned=True)
             ms_values = _sampled(looks, MS_RATIO, halo, 2.0)
-            noise = np.stack([_noise(world, ms, tile, 200 + b) for b in range(4)])
+            noise = np.stack([_noise(world, tile, 200 + b) for b in range(4)])
             out["ms"].write(_digital(ms_values * (1 + 0.012 * noise) + 0.002 * noise), window=_rio(tile))
             part = whole.clip(pan.shape)
             weights = np.array([PAN_WEIGHTS.get(b, 0.0) for b in bands])
             pan_values = _sampled(np.tensordot(weights, looks, 1), 1, halo, 0.55)[: part.height, : part.width]
-            grain = _noise(world, pan, part, 210)
+            grain = _noise(world, part, 210)
             out["pan"].write(_digital(pan_values * (1 + 0.02 * grain) + 0.002 * grain)[None], window=_rio(part))
             truth = ground.code[halo : halo + part.height, halo : halo + part.width]
             out["truth"].write(truth[None], window=_rio(part))
@@ -195,7 +196,7 @@ def _s2_date(
     fade = np.array([1.0, 0.8, 0.6, 0.3, *[0.4] * 4, 0.2, 0.15])[:, None, None]
     image = image * (1 - 0.45 * shade) + haze * fade
     image = image * (1 - thin) + thin * np.where(np.arange(len(bands)) < 8, 0.55, 0.35)[:, None, None]
-    noise = np.stack([_noise(world, grid, window, 1000 + 20 * doy + b) for b in range(len(bands))])
+    noise = np.stack([_noise(world, window, 1000 + 20 * doy + b) for b in range(len(bands))])
     image = image * (1 + 0.015 * noise) + 0.003 * noise
     cloudy, shaded = _sampled(thick, 2, 0, 0) > 0.35, _sampled(shade, 2, 0, 0) > 0.35
     quality = np.where(cloudy, CLOUD, np.where(shaded, SHADOW, CLEAR)).astype(np.uint8)
@@ -231,7 +232,5 @@ def write_s1(world: World, grid: Grid, folder: Path, dates: list[date], progress
 
 def _speckle(world: World, window: Window, salt: int) -> Floats:
     """Return gamma-distributed speckle of mean 1 and `LOOKS` looks, by the Wilson–Hilferty transform of a normal deviate."""
-    rows = np.arange(window.y, window.y + window.height)[:, None]
-    columns = np.arange(window.x, window.x + window.width)[None, :]
-    z = normal(world.key, world.year, salt, rows, columns)
+    z = _noise(world, window, salt)
     return np.asarray(np.maximum((1 - 1 / (9 * LOOKS) + z / (3 * np.sqrt(LOOKS))) ** 3, 0.01))

@@ -1,13 +1,13 @@
 """Names of bands and of variables of a series, from descriptions and file names."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 from bocage.sources.declared import COMMON, common_name
 from bocage.sources.raster import RasterInfo
 from bocage.sources.sentinel2_l2a import CODES
+from bocage.textfile import identifier
 
 PLANET = {
     4: ("blue", "green", "red", "nir"),
@@ -73,8 +73,7 @@ def variable_of(stem: str) -> str:
 
 def plain_name(stem: str) -> str:
     """Return a name that TOML takes without quotes: lower case, no accents."""
-    plain = unicodedata.normalize("NFKD", stem.lower()).encode("ascii", "ignore").decode()
-    return re.sub(r"\W+", "_", plain).strip("_") or "source"
+    return identifier(stem.lower()) or "source"
 
 
 def _band(description: str) -> str:
