@@ -478,7 +478,7 @@ def test_a_folder_without_anything_to_show_is_refused(tmp_path):
 def test_a_run_on_tables_has_no_map_to_show(finished, tmp_path, monkeypatch):
     out = finished().copied(tmp_path / "run")
     shutil.rmtree(out / "map")
-    monkeypatch.setattr("bocage.view.viewed.open_scene", lambda recipe: SimpleNamespace(ids=("a", "b")))
+    monkeypatch.setattr("bocage.view.viewed.open_scene", lambda recipe, out: SimpleNamespace(ids=("a", "b")))
     with pytest.raises(RunFolderError, match="tables of series"):
         open_viewed(out)
 
