@@ -107,7 +107,7 @@ def touches(file: Grid, grid: Grid, window: Window) -> bool:
     """
     placed = placement(file, grid)
     if not placed.boxes:
-        with transformed(file, grid.crs):
+        with transformed(file):
             parts = [needed(place, grid.crop(window), placed.scale) for place in placed.places]
         return any(part.height and part.width for part in parts)
     near = window.pad(2, 2)
@@ -153,7 +153,7 @@ def _inside(grid: Grid, window: Window, other: Grid) -> NDArray[np.bool_]:
     rows = window.y + np.linspace(0.5, window.height - 0.5, min(window.height, SAMPLED))
     columns = window.x + np.linspace(0.5, window.width - 0.5, min(window.width, SAMPLED))
     x, y = (part.ravel() for part in np.meshgrid(*_points(grid.transform, columns, rows)))
-    with transformed(grid, other.crs):
+    with transformed(grid):
         x, y = transferred(grid, other, x, y)
     west, south, east, north = other.bounds
     return np.asarray((x > west) & (x < east) & (y > south) & (y < north))
@@ -185,7 +185,7 @@ def resolution_on(file: Grid, grid: Grid) -> float:
     """
     if file.crs == grid.crs:
         return file.resolution
-    with transformed(file, grid.crs):
+    with transformed(file):
         if file.crs.geographic and max(file.shape) * file.resolution > _circle(file) / 4:
             return _resolution_around(file, grid)
         return float(abs(file.geobox.to_crs(grid.crs).resolution.x))
@@ -203,13 +203,13 @@ def _resolution_around(file: Grid, grid: Grid) -> float:
 
 
 @contextmanager
-def transformed(grid: Grid, crs: Any) -> Iterator[None]:
-    """Report a transformation between two CRS that PROJ cannot compute.
+def transformed(grid: Grid) -> Iterator[None]:
+    """Report a transformation of the coordinates of `grid` to another CRS that PROJ cannot compute.
 
     Raises
     ------
     SourceError
-        The CRS is local or of another celestial body, or the grid is outside the domain of the other CRS.
+        A CRS is local or of another celestial body, or the grid is outside the domain of the other CRS.
     """
     try:
         yield
