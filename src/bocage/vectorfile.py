@@ -281,11 +281,13 @@ def repaired(shapes: NDArray[Any], **how: Any) -> NDArray[Any]:
 
 def multipolygons(shapes: Iterable[Any]) -> NDArray[Any]:
     """Return the polygons of each geometry as one multipolygon, without its lines and points."""
-    return np.array([shapely.MultiPolygon(_polygons(shape)) for shape in shapes], object)
+    return np.array([shapely.MultiPolygon(polygons_of(shape).tolist()) for shape in shapes], object)
 
 
-def _polygons(shape: Any) -> list[Any]:
-    return [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
+def polygons_of(shape: Any) -> NDArray[Any]:
+    """Return the polygons of a geometry, without its lines and points."""
+    parts = shapely.get_parts(shape)
+    return np.asarray(parts[shapely.get_dimensions(parts) == 2])
 
 
 def _repaired_alone(shape: Any, how: dict[str, Any]) -> Any:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
-from bocage.finish.zones import OVERLAP, Zones, overlapping, polygons_of, read_zones
+from bocage.finish.zones import OVERLAP, Zones, overlapping, read_zones
 from bocage.grid import HECTARE, Grid
 from bocage.legend import Legend, plain
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean, nearest
-from bocage.vectorfile import layer_of
+from bocage.vectorfile import layer_of, polygons_of
 
 Unit = Literal["share", "percent", "ha"]
 TOLERANCE = 0.01

@@ -29,14 +29,14 @@ from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.samples.condition import day_text
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import features_of, filled_names, has_place, layer_of, repaired, shapes_of
+from bocage.vectorfile import features_of, filled_names, has_place, layer_of, polygons_of, repaired, shapes_of
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
 HARMLESS = 0.999
 """Share of a zone on the map from which on it counts as inside."""
-
-
+LISTED = 5
+"""Maximum number of names in a message."""
 OVERLAP = 0.01
 """Share of the smaller of two zones in the other one from which on they overlap; less is taken for a rough border."""
 
@@ -245,15 +245,9 @@ def _report_outside(found: ZoneStatistics, land: Delivered, progress: Progress) 
         progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {listed(partly)}.")
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the first names, and the number of the others."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def polygons_of(shape: Any) -> NDArray[Any]:
-    """Return the polygons of a geometry."""
-    parts = shapely.get_parts(shape)
-    return np.asarray(parts[shapely.get_dimensions(parts) == 2])
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def box_of(shape: Any, grid: Grid) -> Window:

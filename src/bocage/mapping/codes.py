@@ -18,6 +18,8 @@ LOOKED_AT = 64
 """Number of windows of a truth raster that are read before a training."""
 TILE = 256
 """Pixels a side of the blocks in which single pixels are read."""
+WINDOW = 1024
+"""Pixels a side of the windows in which a whole map is read."""
 
 
 def check_truth(truth: Path, grid: Grid, legend: Legend) -> Note | None:
@@ -54,40 +56,38 @@ def _share(cube: Cube, windows: Sequence[Window], legend: Legend) -> float:
     return float(sum(part.sum() for part in right) / sum(part.size for part in right))
 
 
-def codes_beside(
-    truth: Path, classes: Path, grid: Grid, tile: int = 1024
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def codes_beside(truth: Path, classes: Path, grid: Grid) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield (truth, map) codes of the whole grid, window by window; the truth's most frequent code in each map pixel."""
     cubes = [_cube(name, path, grid) for name, path in (("truth", truth), ("map", classes))]
-    for window in grid.tiles(tile):
+    for window in grid.tiles(WINDOW):
         truth_codes, map_codes = (_codes(cube, window) for cube in cubes)
         yield truth_codes, map_codes
 
 
-def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> NDArray[np.int64]:
+def count_codes(classes: Path, legend: Legend, grid: Grid) -> NDArray[np.int64]:
     """Return the number of map pixels of each class (K,), counted window by window."""
-    return np.asarray(_histogram(classes, grid, tile)[list(legend.codes)])
+    return np.asarray(_histogram(classes, grid)[list(legend.codes)])
 
 
-def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
+def _histogram(classes: Path, grid: Grid) -> NDArray[np.int64]:
     """Pixels of every code there can be (65536,)."""
     counts, cube = np.zeros(65536, np.int64), _cube("map", classes, grid)
-    for window in grid.tiles(tile):
+    for window in grid.tiles(WINDOW):
         counts += np.bincount(_codes(cube, window).ravel(), minlength=65536)
     return counts
 
 
-def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile: int = 1024) -> NDArray[np.int64]:
+def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int) -> NDArray[np.int64]:
     """Draw random pixels of a map without replacement; return row, column and code (n, 3).
 
     `wanted` is the number of pixels to draw for each code. The ranks of the drawn pixels within their class are drawn first,
     then the map is read window by window.
     """
-    generator, counts = np.random.default_rng(seed), _histogram(classes, grid, tile)
+    generator, counts = np.random.default_rng(seed), _histogram(classes, grid)
     ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}
     before, found = dict.fromkeys(ranks, 0), [np.zeros((0, 3), np.int64)]
     cube = _cube("map", classes, grid)
-    for window in grid.tiles(tile):
+    for window in grid.tiles(WINDOW):
         codes = _codes(cube, window)
         for code, chosen in ranks.items():
             rows, columns = np.nonzero(codes == code)

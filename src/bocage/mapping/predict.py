@@ -104,14 +104,12 @@ def classify_at(
     scene: Scene,
     pixels: Pixels,
     device: torch.device,
-    progress: Progress = QUIET,
-    task: str = "classifying",
 ) -> NDArray[np.float32]:
     """Return the calibrated probabilities (N, K) of pixels of the map, computed in dense windows around each polygon.
 
     For a network with context, this is much faster than classifying the pixels patch by patch, with the same result.
     """
-    return predict_at(trained, scene, pixels, Forward(device), progress, task).probabilities
+    return predict_at(trained, scene, pixels, Forward(device)).probabilities
 
 
 def predict_at(

@@ -130,9 +130,9 @@ def checksum(array: NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).tobytes())
 
 
-def cannot_write(folder: Path, error: OSError, kept: str = "") -> MappingError:
+def cannot_write(folder: Path, error: OSError) -> MappingError:
     """Return the error for a map folder that cannot be written."""
     return MappingError(
         f"{folder} cannot be written: {error.strerror or error}. Free disk space or check the permissions, and run the same "
-        f"command again{kept}."
+        "command again."
     )

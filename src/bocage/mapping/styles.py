@@ -66,11 +66,11 @@ def _palette(entries: Sequence[tuple[int, str, str]]) -> ElementTree.Element:
     return renderer
 
 
-def sld(legend: Legend, name: str = "classes") -> str:
+def sld(legend: Legend) -> str:
     """Return the style as a Styled Layer Descriptor 1.0.0 (OGC 02-070)."""
     root = ElementTree.Element(f"{{{SLD}}}StyledLayerDescriptor", version="1.0.0")
     layer = _under(root, "NamedLayer")
-    _under(layer, "Name").text = name
+    _under(layer, "Name").text = "classes"
     rule = _under(_under(_under(layer, "UserStyle"), "FeatureTypeStyle"), "Rule")
     colors = _under(_under(rule, "RasterSymbolizer"), "ColorMap", type="values")
     _under(colors, "ColorMapEntry", color="#000000", quantity="0", label="no data", opacity="0")

@@ -10,7 +10,7 @@ from pyproj import Proj
 from shapely.affinity import scale
 
 from bocage.grid import NEGLIGIBLE, Grid, metres_per_unit
-from bocage.vectorfile import repaired
+from bocage.vectorfile import polygons_of, repaired
 
 POINTS = ("Point", "MultiPoint")
 """Types of geometries that label the pixels that contain them."""
@@ -62,5 +62,5 @@ def pixels_of(shape: Any, grid: Grid) -> Any:
 
 def polygons_in(shape: Any) -> Any:
     """Return the polygons of a collection as one geometry; the collection itself if it has none."""
-    parts = [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
-    return shapely.union_all(repaired(np.array(parts, object))) if parts else shape
+    parts = polygons_of(shape)
+    return shapely.union_all(repaired(parts)) if len(parts) else shape
