@@ -24,7 +24,7 @@ from bocage.sources.base import Acquisition, BandFile
 from bocage.sources.files import on_disk
 from bocage.sources.raster import inspect
 from bocage.sources.source import union
-from bocage.view.imagery import Picture, clearest_or_first
+from bocage.view.imagery import Picture, clearest_or_first, spread_windows
 from bocage.view.raster import part
 
 ACROSS, SIDE = 5, 64
@@ -170,12 +170,7 @@ def _windows(shape: tuple[int, int]) -> list[Window]:
     height, width = shape
     if height * width <= (ACROSS * SIDE) ** 2:
         return [Window(0, 0, height, width)]
-    n = 2 * ACROSS
-    return [
-        Window(height * y // n, width * x // n, SIDE, SIDE).clip(shape)
-        for y in range(1, n, 2)
-        for x in range(1, n, 2)
-    ]  # fmt: skip
+    return spread_windows(shape, ACROSS, SIDE)
 
 
 def _reduced(picture: Picture, path: Path, legend: Legend) -> Grid:

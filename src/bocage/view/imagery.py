@@ -50,7 +50,7 @@ class Picture:
             return 0
         grid, counts = self.cube.grid, np.zeros(len(positions))
         few = dates_of(self.source, DATES)
-        for window in _probes(grid.shape):
+        for window in spread_windows(grid.shape, PROBES, SIDE):
             valid = few.read(grid, window, "nearest")[1]
             counts += valid.sum((1, 2)) if len(valid) == len(positions) else valid[positions].sum((1, 2))
         return positions[int(counts.argmax())]
@@ -120,11 +120,11 @@ def _acquired(source: Source, grid: Grid, date: int) -> tuple[NDArray[np.float32
     return found, done
 
 
-def _probes(shape: tuple[int, int]) -> list[Window]:
-    """Return small windows, evenly spread over a raster."""
-    (height, width), n = shape, 2 * PROBES
+def spread_windows(shape: tuple[int, int], across: int, side: int) -> list[Window]:
+    """Return windows of `side` pixels that are evenly spread over a raster, `across` of them along each axis."""
+    (height, width), n = shape, 2 * across
     return [
-        Window(height * y // n, width * x // n, SIDE, SIDE).clip(shape)
+        Window(height * y // n, width * x // n, side, side).clip(shape)
         for y in range(1, n, 2)
         for x in range(1, n, 2)
     ]  # fmt: skip
