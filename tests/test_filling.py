@@ -8,7 +8,7 @@ from benchmarks.generator import Series, Settings, clouds, trained
 from bocage.grid import Window
 from bocage.scene.cube import Block
 
-DATES, BANDS, SHAPE = 12, 3, (9, 11)
+DATES, SHAPE = 12, (9, 11)
 SMALL = Settings(width=8, steps=4, batch=32)
 
 

@@ -18,7 +18,6 @@ from conftest import Told
 
 DAYS = pd.to_datetime(["2018-01-31", "2018-03-02", "2018-04-15", "2018-05-20"])
 N = 12
-IDS = frozenset(map(str, range(N)))
 
 
 def long(**more) -> pd.DataFrame:

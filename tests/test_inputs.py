@@ -33,12 +33,6 @@ from bocage.testing import write_raster
 from bocage.training import Adapting, Pretraining, Trained
 from conftest import FOREST
 
-OPEN = {
-    ("bocage.mapping.settings", "probabilities"),
-    ("bocage.mapping.settings", "precision"),
-}
-"""Settings whose choices only look like numbers (uint8, float32)."""
-
 
 def kinds():
     found = [kind for kind, _ in SECTIONS.values()]

@@ -27,8 +27,6 @@ from bocage.scene.prepared import Preparing, prepare
 from bocage.training import Trainer, Training
 from conftest import GRU, Told
 
-BRIEF = "[evaluation]\nimportance = 0"
-
 
 def flip(path: Path, at: float = 0.6) -> None:
     """Flip a bit of a file, without a change of its times."""

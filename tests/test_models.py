@@ -40,7 +40,6 @@ def gru_cell(inside, units):
 
 
 ATTENTION = 1024 * 1024 + 2 * 1024
-CNN = conv(4, 256, 49) + conv(256, 512, 9) + conv(512, 512, 9) + conv(1024, 512, 1)
 STREAM = [
     3 * 64 * (bands + 64) * 9 + 3 * 64 + 64 * 64 + 2 * 64  # ConvGRU and attention
     + conv(bands * dates, 256, 9) + conv(256, 512, 9) + conv(512, 512, 1) + conv(1024, 512, 1)
