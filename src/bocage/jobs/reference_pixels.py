@@ -129,7 +129,7 @@ def known_classes(folder: Path, land: Delivered) -> Legend:
     It is the legend of the map if the recipe is no longer there, or lacks classes of the map.
     """
     own = {(one.code, one.name) for one in land.legend.classes}
-    for path, overrides in filter(None, map(_recipe_of, map(RunLayout, (folder, folder.resolve().parent)))):
+    for path, overrides in filter(None, map(_recipe_path, map(RunLayout, (folder, folder.resolve().parent)))):
         try:
             legend = read_recipe(path, overrides).legend
         except BocageError:
@@ -139,7 +139,7 @@ def known_classes(folder: Path, land: Delivered) -> Legend:
     return land.legend
 
 
-def _recipe_of(layout: RunLayout) -> tuple[Path, tuple[str, ...]] | None:
+def _recipe_path(layout: RunLayout) -> tuple[Path, tuple[str, ...]] | None:
     """Return the path and the overrides of the recipe of a run, or of a map by a model of another run; None without records."""
     if mapped := Mapped.load(layout.mapped):
         return Path(mapped.transfer.asked.recipe), tuple(mapped.transfer.asked.overrides)

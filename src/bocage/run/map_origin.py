@@ -59,7 +59,7 @@ class MapOrigin:
             return found
         if layout is None:
             return next((found for found in map(cls._of_model, map(RunLayout, around)) if found), None)
-        recipe = _recipe_of(layout)
+        recipe = _recipe_table(layout)
         return cls(layout, layout.split(recipe.get("map", {}).get("draw", 0)))
 
     @classmethod
@@ -68,7 +68,7 @@ class MapOrigin:
         layout = RunLayout(folder.parent.parent)
         if layout.map.path != folder.parent or not (layout.provenance.exists() and layout.recipe.exists()):
             return None
-        recipe = _recipe_of(layout)
+        recipe = _recipe_table(layout)
         site = next(
             (one["name"] for one in recipe.get("site", ()) if layout.site(safe_name(one["name"])).map.path == folder),
             "",
@@ -164,7 +164,8 @@ def test_predictions_of(folder: Path, test: Path) -> Predictions:
     return origin.read(test) if origin else Predictions.from_parquet(test)
 
 
-def _recipe_of(layout: RunLayout) -> dict[str, Any]:
+def _recipe_table(layout: RunLayout) -> dict[str, Any]:
+    """Return the recipe of a run as a table, as the run stored it."""
     with artefact(layout.recipe):
         return tomllib.loads(layout.recipe.read_text(encoding="utf-8"))
 
