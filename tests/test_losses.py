@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bocage.models.base import Criterion
 from bocage.training import Training
-from bocage.training.losses import criterion_of, focal_loss
+from bocage.training.losses import Smoothing, criterion_of, focal_loss
 
 LABEL = np.array([0] * 80 + [1] * 15 + [2] * 5)
 CPU = torch.device("cpu")
@@ -37,10 +37,42 @@ def test_the_focal_loss_of_one_sample_is_that_of_the_paper() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_without_focus_the_focal_loss_is_the_cross_entropy(smoothing: float, probabilities: bool) -> None:
+    """With smoothing, it is that of PyTorch where the classes have one weight."""
     logits, classes, shares = logits_and_targets()
-    target, weight = shares if probabilities else classes, torch.tensor([0.5, 1.0, 3.0])
+    target, equal = shares if probabilities else classes, torch.full((3,), 2.0)
+    weight = equal if smoothing else torch.tensor([0.5, 1.0, 3.0])
     expected = functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
-    assert torch.allclose(focal_loss(logits, target, weight, smoothing, focus=0.0), expected, rtol=1e-5)
+    found = focal_loss(logits, target, weight, Smoothing(smoothing, torch.ones(3)), focus=0.0)
+    assert torch.allclose(found, expected, rtol=1e-5)
+
+
+def test_smoothing_has_the_weight_of_the_sample() -> None:
+    weight, logits = torch.tensor([0.5, 1.0, 3.5]), torch.randn(1, 3, generator=torch.Generator().manual_seed(0))
+    log = torch.log_softmax(logits, 1)[0]
+    expected = -(0.9 * log[0] + 0.1 * (weight / 5 * log).sum())
+    assert float(focal_loss(logits, torch.tensor([0]), weight, Smoothing(0.1, weight), 0.0)) == pytest.approx(
+        float(expected)
+    )
+
+
+@pytest.mark.parametrize("weights", ["none", "root", "balanced"])
+@pytest.mark.parametrize("rare", [0, 1, 3])
+def test_smoothing_does_not_favour_a_class_with_few_or_no_samples(weights: str, rare: int) -> None:
+    """With PyTorch's weights, the class without a sample won everywhere: patchwork with its defaults had an accuracy of 0."""
+    label = np.repeat([0, 1, 2], [6000, 4000, rare])
+    logits = torch.zeros(3, 3, requires_grad=True)  # the best logits of the samples of each class
+    loss = criterion_of(label, 3, Training(class_weights=weights, label_smoothing=0.1), CPU)
+    optimiser = torch.optim.LBFGS([logits], max_iter=100)
+
+    def step() -> torch.Tensor:
+        optimiser.zero_grad()
+        total = sum(loss(logits[k : k + 1], torch.tensor([k])) for k in range(2 + (rare > 0)))
+        total.backward()
+        return total
+
+    optimiser.step(step)
+    assert logits.argmax(1)[: 2 + (rare > 0)].tolist() == [0, 1, 2][: 2 + (rare > 0)]
+    assert float(torch.softmax(logits.detach(), 1)[0, 0]) >= 0.9
 
 
 def test_the_focal_loss_has_a_gradient_where_a_class_is_certain() -> None:

@@ -215,7 +215,9 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     identity = task.identity  # of many samples, it takes a moment
     checkpoint.restore(task.where, identity, task.model, optimiser, state, progress)
     state.average = {name: value.to(fabric.device) for name, value in state.average.items()}
-    criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device, task.coarser)
+    # The weights of the classes are those of an epoch, in which the sites are balanced.
+    drawn = balanced_members(task.draw.train, task.chips, settings, np.random.default_rng(0))
+    criterion = criterion_of(task.chips.label[drawn], task.n_classes, settings, fabric.device, task.coarser)
     work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
     restored = len(state.curves)
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()

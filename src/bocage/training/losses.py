@@ -1,9 +1,13 @@
 """Loss functions of the class logits: cross-entropy, focal loss, logit-adjusted cross-entropy, at any level of a nomenclature.
 
 Targets are labels (B,), negative for coarser classes, or probabilities (B, K). Class weights and label smoothing work with
-every loss, with the definitions of PyTorch's cross-entropy: with labels as targets, the mean is weighted by the weights of the
-classes.
+every loss. As in PyTorch's cross-entropy, the mean with labels as targets is weighted by the weights of the classes. The share
+of a label that smoothing distributes has the weight of the sample, and is distributed in proportion to the weights of the classes
+with training samples. In PyTorch it has the weight of the class that gets it: a class without samples, or one that is very rare,
+would win everywhere.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,19 +46,20 @@ def criterion_of(
     """
     weights = class_weights(label, n_classes, settings)
     counts = _counts(label, n_classes)
-    weight, smoothing = torch.from_numpy(weights).float().to(device), settings.label_smoothing
+    weight = torch.from_numpy(weights).float().to(device)
+    smoothing = Smoothing(settings.label_smoothing, weight * torch.from_numpy(_taught(label, n_classes)).to(device))
     focus = FOCUS if settings.loss == "focal" else 0.0
     shift = torch.zeros(n_classes, device=device)
     if settings.loss == "logit-adjusted":
         shift = torch.from_numpy(np.log(counts / counts.sum())).float().to(device)
 
     def finest(logits: Tensor, target: Tensor) -> Tensor:
-        if focus:
+        if focus or smoothing.share:
             return focal_loss(logits, target, weight, smoothing, focus)
-        return functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+        return functional.cross_entropy(logits, target, weight=weight)
 
     groups = torch.from_numpy(coarser.reshape(-1, n_classes)).to(device)
-    means = (groups * weight).sum(1) / groups.sum(1).clamp_min(1)
+    means = _mean_weights(groups, smoothing.weight)
     means = means * torch.from_numpy(_share_of_coarser(label, counts, coarser)).float().to(device)
 
     def both(logits: Tensor, target: Tensor) -> Tensor:
@@ -71,6 +76,17 @@ def criterion_of(
         return total / mass
 
     return both
+
+
+def _taught(label: NDArray[np.integer], n_classes: int) -> NDArray[np.bool_]:
+    """Return whether each class has a training sample of its own, (K,)."""
+    return np.asarray(np.bincount(label[label >= 0], minlength=n_classes) > 0)
+
+
+def _mean_weights(groups: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean weight of the classes of each group that have training samples, 1 if none has; (J, K), (K,) → (J,)."""
+    taught = groups & (weight > 0)
+    return torch.where(taught.any(1), (taught * weight).sum(1) / taught.sum(1).clamp_min(1), 1.0)
 
 
 def _counts(label: NDArray[np.integer], n_classes: int) -> NDArray[np.integer]:
@@ -120,18 +136,37 @@ def coarse_loss(logits: Tensor, members: Tensor, focus: float = 0.0) -> Tensor:
     return -torch.exp(focus * torch.log(-torch.expm1(inside.clamp_max(-1e-7)))) * inside
 
 
-def focal_loss(logits: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0, focus: float = FOCUS) -> Tensor:
+@dataclass(frozen=True)
+class Smoothing:
+    """Label smoothing (Szegedy et al. 2016, doi:10.1109/CVPR.2016.308), with weights of the classes."""
+
+    share: float
+    """Share of each label that is distributed over the classes, 0 to 1."""
+    weight: Tensor
+    """Weight of each class (K,) in the distribution; 0 for a class without training samples."""
+
+    def of(self, shares: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted targets (B, K) of shares of the classes (B, K), with class weights (K,)."""
+        own = shares * weight
+        if not self.share:
+            return own
+        spread = self.weight / self.weight.sum().clamp_min(1e-12)
+        return (1 - self.share) * own + self.share * own.sum(1, keepdim=True) * spread
+
+
+def focal_loss(
+    logits: Tensor, target: Tensor, weight: Tensor, smoothing: Smoothing | None = None, focus: float = FOCUS
+) -> Tensor:
     """Return the focal loss (Lin et al. 2017, doi:10.1109/ICCV.2017.324) of logits (B, K).
 
     The cross-entropy of each class is multiplied by ``(1 - p) ** focus``, with the predicted probability p of this class:
     samples that are already classified with a high probability count less. With `focus` 0, it is the cross-entropy.
     """
-    k = logits.shape[1]
     hard = not target.is_floating_point()
-    shares = functional.one_hot(target, k).float() if hard else target.float()
-    shares = (1 - smoothing) * shares + smoothing / k
+    shares = functional.one_hot(target, logits.shape[1]).float() if hard else target.float()
+    wanted = smoothing.of(shares, weight) if smoothing else shares * weight
     log = torch.log_softmax(logits, 1)
-    # 1 - p by the logarithm: its gradient is finite at p = 1, also for exponents below 1.
-    damped = torch.exp(focus * torch.log(-torch.expm1(log.clamp_max(-1e-7))))
-    total = -(shares * weight * damped * log).sum()
-    return total / (weight[target].sum() if hard else len(target))
+    if focus:
+        # 1 - p by the logarithm: its gradient is finite at p = 1, also for exponents below 1.
+        log = torch.exp(focus * torch.log(-torch.expm1(log.clamp_max(-1e-7)))) * log
+    return -(wanted * log).sum() / (weight[target].sum() if hard else len(target))
