@@ -502,6 +502,20 @@ def test_scalings_are_those_of_the_valid_values(tmp_path, kind):
         assert norm.offset["s2"][band] + norm.scale["s2"][band] == pytest.approx(high, rel=1e-5)
 
 
+def test_constant_bands_and_bands_in_small_units_are_scaled():
+    """Rounding gave a constant band a scale of 1e-5, and a band with a deviation of 5e-9 was not scaled."""
+    constants = np.random.default_rng(0).uniform(200, 1100, 40).astype(np.float32)
+    values = np.broadcast_to(constants[:, None, None], (3000, 1, 40, 1, 1)).copy()
+    values[:, :, -1] = 5e-9 * np.random.default_rng(1).standard_normal((3000, 1, 1, 1))
+    cut = SimpleNamespace(
+        bands=40, days=[0], size=1, read=lambda members: (values[members], np.ones((len(members), 1, 1, 1), bool))
+    )
+    for kind in ("mean-std", "min-max", "percentile"):
+        norm = Normalisation.of({"flux": cut}, np.arange(3000), kind)
+        assert set(norm.scale["flux"][:-1]) == {1.0}
+        assert 1e-9 < norm.scale["flux"][-1] < 1e-7
+
+
 def test_seasons_move_and_dates_go_missing():
     generator = np.random.default_rng(0)
     values = np.arange(1, 61, dtype=np.float32).reshape(4, 5, 1, 1, 3).repeat(3, 3)

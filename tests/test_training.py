@@ -305,9 +305,12 @@ def test_windows_with_a_larger_halo_on_one_side_do_not_turn(windows, size, turns
     assert loop._augmentation(task).turns == turns
 
 
-def test_one_sample_in_a_batch_is_refused_with_batch_normalisation(opened, tmp_path):
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_one_sample_in_a_batch_is_refused_with_batch_normalisation(opened, tmp_path, calibrate):
+    """Also in the network that calibrates, which is trained first."""
+    settings = Training(epochs=1, batch_size=1, keep="last", calibrate=calibrate)
     with pytest.raises(TrainingError, match="batch_size to 2 or more"):
-        trained_on(opened('name = "tempcnn"'), tmp_path, Training(epochs=1, batch_size=1, keep="last", calibrate=False))
+        trained_on(opened('name = "tempcnn"'), tmp_path, settings)
 
 
 def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):

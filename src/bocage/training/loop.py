@@ -102,12 +102,21 @@ def fit(task: Task, progress: Progress) -> State:
     Raises
     ------
     TrainingError
-        The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
+        The loss or a gradient is NaN or infinite, a checkpoint cannot be written, or a batch has one sample and the network
+        normalises batches.
     """
     task.model.use_scaling(task.normalisation.offset, task.normalisation.scale)
     fabric = _fabric(task.settings)
     train = _train if task.settings.devices == 1 else _train_together
-    state = train(fabric, task, progress)
+    try:
+        state = train(fabric, task, progress)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            f"{task.title}: a batch has one sample, and the batch normalisation of the network needs two. Set [training] "
+            "batch_size to 2 or more; with one training sample, add polygons or choose another network."
+        ) from error
     task.model.load_state_dict(state.kept)
     task.model.cpu().eval()
     if why := _not_the_best(task.settings, state):

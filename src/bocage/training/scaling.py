@@ -14,6 +14,10 @@ from bocage.samples import AnyCut
 Kind = Literal["mean-std", "min-max", "percentile"]
 IN_CACHE = 1 << 18
 """Number of values scaled at a time, so that they stay in the CPU cache."""
+ROUNDING = 1e-7
+"""Scale of a band, relative to its offset, that is no more than the rounding of its sums."""
+SMALLEST = 1e-30
+"""Scale below which a band is constant, in its units."""
 LOOKED_AT = 2_000_000
 """Approximate number of pixels from which percentiles are computed."""
 
@@ -45,7 +49,8 @@ class Normalisation:
         for name, cut in cuts.items():
             low, width = measure(cut, members, rows)
             offset[name] = tuple(float(v) for v in low)
-            scale[name] = tuple(float(v) if v > 1e-8 else 1.0 for v in width)
+            constant = width <= np.maximum(SMALLEST, ROUNDING * np.abs(low))
+            scale[name] = tuple(np.where(constant, 1.0, width).tolist())
         return cls(kind, offset, scale)
 
     def tensor(
@@ -81,15 +86,23 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _mean_and_deviation(cut: AnyCut, members: NDArray[np.int64], rows: int) -> Pair:
-    """Return mean and standard deviation of each band, in double precision."""
-    total, squares, n = np.zeros(cut.bands), np.zeros(cut.bands), 0.0
+    """Return mean and standard deviation of each band, in double precision.
+
+    The sums are of differences from the mean of the first part: squares of large values would lose a small deviation.
+    """
+    total, squares, n, middle = np.zeros(cut.bands), np.zeros(cut.bands), 0.0, None
     for values, valid in _read(cut, members, rows):
-        clear = values.astype(np.float64) * valid[:, :, None]
-        total = total + clear.sum((0, 1, 3, 4))
-        squares = squares + (clear**2).sum((0, 1, 3, 4))
+        seen = valid[:, :, None]
+        if middle is None and seen.any():
+            middle = (values.astype(np.float64) * seen).sum((0, 1, 3, 4)) / seen.sum()
+        if middle is None:
+            continue
+        apart = (values.astype(np.float64) - middle[:, None, None]) * seen
+        total = total + apart.sum((0, 1, 3, 4))
+        squares = squares + (apart**2).sum((0, 1, 3, 4))
         n += float(valid.sum())
     mean = total / max(n, 1)
-    return mean, np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))
+    return mean + (0.0 if middle is None else middle), np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))
 
 
 def _range(cut: AnyCut, members: NDArray[np.int64], rows: int) -> Pair:

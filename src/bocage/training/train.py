@@ -328,15 +328,7 @@ class Trainer:
                 f"{task.title}: {quantity(settings.epochs, 'epoch')} of {quantity(each, 'optimiser step')}, instead of "
                 f"{quantity(self.choice.training.epochs, 'epoch')} ([training] steps = {list(settings.steps)})."
             )
-        try:
-            state = fit(task, progress)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise TrainingError(
-                f"{task.title}: a batch has one sample, and the batch normalisation of the network needs two. Set [training] "
-                "batch_size to 2 or more; with one training sample, add polygons or choose another network."
-            ) from error
+        state = fit(task, progress)
         write_curves(state.curves, state.best_epoch, task.where.curves)
 
     def _fit_at_once(self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int) -> None:
