@@ -82,8 +82,8 @@ class Training:
     """Class weights of the loss, or of the samples of a random forest or boosted trees: none, or inversely proportional to the
     class frequency ("balanced") or to its square root ("root")."""
     label_smoothing: Annotated[float, SHARE] = 0.0
-    """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1. No
-    effect on models without epochs."""
+    """Share of each label that is distributed over the classes with training samples, in proportion to their weights (label
+    smoothing), at least 0 and below 1. No effect on models without epochs."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
     """Scaling of the bands, from the valid training pixels: to mean 0 and standard deviation 1, to 0 to 1 from minimum to
     maximum, or to 0 to 1 from the 2nd to the 98th percentile."""
