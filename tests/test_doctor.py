@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -418,6 +419,16 @@ def test_labels_that_cannot_be_judged_are_reported(tmp_path):
         read_recipe(tmp_path / "table.toml", ['report.language="fr"']), tmp_path / "fr", quiet=True
     ).doctor()
     assert "en moins de 3 endroits\N{NO-BREAK SPACE}: vine." in french.path.read_text()
+
+
+def test_polygons_of_several_classes_are_not_judged_by_one_of_them():
+    """Fields of a farm with one identifier were all judged as the class of the last."""
+    samples = SimpleNamespace(polygon=np.array([3, 3, 5, 5, 5, 9]), label=np.array([0, 0, 1, 0, 1, 2]))
+    with pytest.raises(
+        SamplesError, match=r"1 polygon with features of several classes, for example number 5 .*polygon_id"
+    ):
+        judging._check_one_class(samples)
+    judging._check_one_class(SimpleNamespace(polygon=samples.polygon, label=np.array([0, 0, 1, 1, 1, 2])))
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):

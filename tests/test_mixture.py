@@ -262,6 +262,10 @@ def test_the_scaling_of_a_published_training_is_that_of_all_members(recipe):
             'name = "mixture"\nmembers = [{ name = "gru", count = 2, training = { device = "cpu" } }]',
             "model.members.0.training.device: all members have the same device; set it in [training]",
         ),
+        (
+            'name = "mixture"\nmembers = [{ name = "gru" }, { name = "tempcnn", training = { window = 16 } }]',
+            "model.members.1.training.window: all members have the same window; set it in [training]",
+        ),
     ],
 )  # fmt: skip
 def test_recipes_that_are_no_mixture_are_refused(recipe, model, problem):

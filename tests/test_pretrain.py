@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bocage.models import MODELS, InputSpec, SourceTensor, build, patchwork
 from bocage.models.reconstruction import Reconstruction
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
+from bocage.run.start import pretraining_key
 from bocage.training import Pretrained, Pretraining, Trained, input_specs
 from conftest import FOREST, PAN_MS, S2, Told
 
@@ -215,6 +217,18 @@ def named(path, folder):
     """The recipe, which names a pretrained folder."""
     path.write_text(path.read_text().replace("[training]", f'[training]\npretrained = "{folder}"'))
     return read_recipe(path)
+
+
+@pytest.mark.parametrize("change", ["jitter = 30", "date_dropout = 0.5", "cutoff = 0.9", "clip = 0.001"])
+def test_settings_that_change_the_pretraining_are_in_its_key(recipe, change):
+    """Weights with other settings were taken for current."""
+    inputs = SimpleNamespace(images="images")
+    path = recipe(PATCHWORK, NATIVE, "s2")
+    key = pretraining_key(read_recipe(path), inputs)
+    path.write_text(path.read_text().replace("[training]", f"[training]\n{change}"))
+    assert pretraining_key(read_recipe(path), inputs) != key
+    path.write_text(path.read_text().replace(f"[training]\n{change}", "[training]\nlabel_smoothing = 0.3"))
+    assert pretraining_key(read_recipe(path), inputs) == key, "a pretraining has no labels"
 
 
 def test_other_bands_are_refused(recipe, tmp_path):

@@ -68,7 +68,7 @@ OF_A_SITE = ("grid", "reference")
 """Sections that each table ``[[site]]`` has, in a recipe of several sites."""
 MIXTURE = "mixture"
 """Name of the model that is the mean of others."""
-SHARED = ("device", "devices", "pretrained", "scaling")
+SHARED = ("device", "devices", "pretrained", "scaling", "window", "parcels")
 """Settings of the training that all members of a mixture share."""
 
 

@@ -21,6 +21,7 @@ from bocage.samples.inner import inner_pixels, some_pixels
 from bocage.samples.make import assembled
 from bocage.scene import Scene
 from bocage.training import Choice, OutOfFold, out_of_fold
+from bocage.words import quantity
 
 FEWEST_CLASSES = 2
 """Minimum number of classes among which a label can be wrong."""
@@ -101,13 +102,37 @@ def of_present_classes(samples: Samples) -> Samples:
     return replace(samples, label=positions(samples.label), legend=legend.without(absent))
 
 
+def _check_one_class(samples: Samples) -> None:
+    """Check that each polygon has one class: a doubt is about one label.
+
+    Raises
+    ------
+    SamplesError
+        Features that `polygon_id` joins have several classes.
+    """
+    pairs = np.unique(np.stack([samples.polygon, samples.label]), axis=1)[0]
+    mixed, count = np.unique(pairs, return_counts=True)
+    if several := int((count > 1).sum()):
+        raise SamplesError(
+            f"{quantity(several, 'polygon')} with features of several classes, for example number {mixed[count > 1][0]} "
+            "([reference] polygon_id). A label can be doubted only if its polygon has one class: remove polygon_id, or name a "
+            "field that differs between surveyed fields."
+        )
+
+
 def judge(
     choice: Choice, scene: Scene, samples: Samples, settings: Doubting, folder: Path, progress: Progress
 ) -> Judged:
     """Return the held-out predictions for samples with the classes of :func:`of_present_classes`.
 
     Each complete repeat is kept in `folder`, and so are unfinished trainings of networks.
+
+    Raises
+    ------
+    SamplesError
+        A polygon has several classes.
     """
+    _check_one_class(samples)
     folder.mkdir(parents=True, exist_ok=True)
     units, unit = np.unique(samples.polygon, return_inverse=True)
     label, place = np.zeros((2, len(units)), np.int64)

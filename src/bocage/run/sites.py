@@ -5,8 +5,8 @@ sites.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,15 @@ class _SiteNeeds:
     any_source: bool
 
 
+@contextmanager
+def _naming(site: Site) -> Iterator[None]:
+    """Name the site in errors about its samples."""
+    try:
+        yield
+    except SamplesError as error:
+        raise SamplesError(f"Site '{site.name}': {error}") from error
+
+
 def _needs_at(site: Site, choice: Choice, network: Network, scene: Scene) -> Needs:
     """Return what the training of a network requires from a site, which may lack some of its sources: footprints, or windows.
 
@@ -66,10 +75,8 @@ def _needs_at(site: Site, choice: Choice, network: Network, scene: Scene) -> Nee
     SamplesError
         The site has no windows, or their side does not suit the network or the map.
     """
-    try:
+    with _naming(site):
         needs = needs_for(choice, network, scene)
-    except SamplesError as error:
-        raise SamplesError(f"Site '{site.name}': {error}") from error
     footprints = {name: one for name, one in needs.footprints.items() if name in scene.cubes}
     if isinstance(needs, WindowNeeds):
         return replace(needs, footprints=footprints)
@@ -354,7 +361,11 @@ def _cut(run: SitesRun, site: Site, needs: Needs, key: str) -> Usable:
     folder, stage, where = run.folder, f"samples/{site.slug}", run.layout.site(site.slug).cut
     assert site.reference is not None
     survey, said = Survey(site.reference, run.recipe.legend, run.recipe.split), Named(run.progress, f"{site.name}: ")
-    work: Callable[[], Usable] = partial(cut_usable, run.scenes[site.name], survey, needs, where, said)
+
+    def work() -> Usable:
+        with _naming(site):
+            return cut_usable(run.scenes[site.name], survey, needs, where, said)
+
     if folder.is_current(stage, key):
         return work()
     folder.say_damage(stage, key, run.progress)

@@ -7,6 +7,7 @@ from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import OF_PRETRAINING, Inputs, RunFolder
 from bocage.training import Pretrained, Pretraining
+from bocage.training.pretrain import changes_of
 
 STAGE = "pretrain"
 """Name of the pretraining stage."""
@@ -67,4 +68,13 @@ def pretraining_key(recipe: Recipe, inputs: Inputs) -> str:
     """Return the digest of the inputs of a pretraining, without its own settings and without the reference polygons."""
     choice = recipe.choice.encoder
     training = (choice.training.scaling, choice.training.augment)
-    return digest(inputs.images, recipe.grid, recipe.sources, choice.name, choice.config, *training)
+    changed = changes_of(choice.training)  # none with defaults: pretrainings from before it was looked at are current
+    return digest(
+        inputs.images,
+        recipe.grid,
+        recipe.sources,
+        choice.name,
+        choice.config,
+        *training,
+        *([changed] if changed else []),
+    )

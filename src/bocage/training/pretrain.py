@@ -32,9 +32,12 @@ from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
 from bocage.training.records import SourceRecord, input_specs, record_of, source_records
 from bocage.training.scaling import Normalisation
+from bocage.training.settings import Training
 from bocage.training.trained import bytes_of, check_finite, check_folder, other_units, remedy_of_grid, write_folder
 
 FORMAT = 2
+CHANGES = ("jitter", "date_dropout", "cutoff", "clip")
+"""Settings of ``[training]`` that a pretraining uses as they are, beside the scaling and the augmentation."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,12 @@ def _kind(spec: InputSpec) -> str:
     return "a series" if spec.dates > 1 else "an image"
 
 
+def changes_of(training: Training) -> dict[str, Any]:
+    """Return the settings of a training that change a pretraining and differ from their defaults."""
+    default = Training()
+    return {name: getattr(training, name) for name in CHANGES if getattr(training, name) != getattr(default, name)}
+
+
 def pretrain(
     choice: Choice,
     scene: Scene,
@@ -198,8 +207,8 @@ def pretrain(
     Parameters
     ----------
     choice
-        The network. The training uses its device, scaling and augmentation; epochs, batch size and learning rate are those
-        of `settings`.
+        The network. The training uses its device, scaling, augmentation and the settings of `CHANGES`; epochs, batch size and
+        learning rate are those of `settings`.
     chips
         Pixels of the scene; all pixels are used, and labels are ignored.
 

@@ -172,6 +172,11 @@ class Trainer:
         if choice.training.calibrate and held_out:
             validation = [(trained.model, self._judged(draw).validation)]
             trained = calibrated(trained, samples.chips, validation, choice.training)
+        elif choice.training.calibrate and choice.training.cutoff:
+            progress.say(
+                f"Draw {number + 1}: the members are trained on all polygons, so the confidence is calibrated for whole series "
+                "only. For a confidence before the end of the season, train one network (members = 1)."
+            )
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
         if choice.training.calibrate:
