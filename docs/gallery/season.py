@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from matplotlib.dates import ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 sets = json.loads(Path("benchmarks/results/season.json").read_text(encoding="utf-8"))["sets"]
@@ -22,6 +22,7 @@ for panel, (name, found) in zip(panels, sets.items(), strict=True):
         label = "retrained for each cut-off" if way == "retrained" else "trained on whole seasons"
         panel.plot([date.fromisoformat(day) for day in other], means, mark, color=color, ms=6, label=label)
     panel.set(title=name, xlabel="series until", ylim=(0, 1.02))
+    panel.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=6))
     panel.xaxis.set_major_formatter(ConciseDateFormatter(panel.xaxis.get_major_locator()))
 panels[0].set_ylabel("overall accuracy")
 panels[0].legend(frameon=False, fontsize=8, loc="lower right")

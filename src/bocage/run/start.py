@@ -67,14 +67,7 @@ def settle_pretraining(folder: RunFolder, settings: Pretraining, inside: tuple[s
 def pretraining_key(recipe: Recipe, inputs: Inputs) -> str:
     """Return the digest of the inputs of a pretraining, without its own settings and without the reference polygons."""
     choice = recipe.choice.encoder
-    training = (choice.training.scaling, choice.training.augment)
-    changed = changes_of(choice.training)  # none with defaults: pretrainings from before it was looked at are current
-    return digest(
-        inputs.images,
-        recipe.grid,
-        recipe.sources,
-        choice.name,
-        choice.config,
-        *training,
-        *([changed] if changed else []),
-    )
+    training: list[object] = [choice.training.scaling, choice.training.augment]
+    if changed := changes_of(choice.training):  # the key of the defaults is that of earlier versions
+        training.append(changed)
+    return digest(inputs.images, recipe.grid, recipe.sources, choice.name, choice.config, *training)

@@ -49,8 +49,8 @@ class Normalisation:
         for name, cut in cuts.items():
             low, width = measure(cut, members, rows)
             offset[name] = tuple(float(v) for v in low)
-            constant = width <= np.maximum(SMALLEST, ROUNDING * np.abs(low))
-            scale[name] = tuple(np.where(constant, 1.0, width).tolist())
+            varied = width > np.maximum(SMALLEST, ROUNDING * np.abs(low))
+            scale[name] = tuple(np.where(varied, width, 1.0).tolist())
         return cls(kind, offset, scale)
 
     def tensor(
