@@ -20,6 +20,7 @@ from benchmarks.accuracy import samples_of
 from benchmarks.choice import pairs_of, with_draws
 from benchmarks.choice_sets import SETS
 from benchmarks.frame import BUILD, Results, command_line, spread, table
+from bocage.days import EPOCH
 from bocage.evaluation import Curve, SeasonScore
 from bocage.jobs.season import Asked, season
 from bocage.recipe import parse
@@ -85,7 +86,7 @@ def inner(name: str, cutoff: float) -> dict[str, float]:
     for number, draw in enumerate(draws):
         trained = Trainer(recipe.choice, scene, fixed).train(number, folder / f"{cutoff}-{number}")
         for day in days:
-            at = at_cutoff(trained, samples.chips, draw.test, (day - date(1970, 1, 1)).days, "cpu")
+            at = at_cutoff(trained, samples.chips, draw.test, (day - EPOCH).days, "cpu")
             classes = np.where(at.seen, at.probabilities.argmax(1), -1)
             found[str(day)].append(float((classes == samples.label[draw.test]).mean()))
     return {day: float(np.mean(values)) for day, values in found.items()}

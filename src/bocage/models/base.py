@@ -292,8 +292,9 @@ def build(
     """
     from bocage.models.parcels import OUTPUTS, Delineating  # it imports this module
 
-    model = architecture.Model(inputs, n_classes + len(OUTPUTS) * parcels, config)
-    network = model if isinstance(model, Network) else Adapted(model, inputs, n_classes + len(OUTPUTS) * parcels)
+    outputs = n_classes + len(OUTPUTS) * parcels
+    model = architecture.Model(inputs, outputs, config)
+    network = model if isinstance(model, Network) else Adapted(model, inputs, outputs)
     return Delineating(network, n_classes) if parcels else network
 
 

@@ -47,7 +47,8 @@ def criterion_of(
     weights = class_weights(label, n_classes, settings)
     counts = _counts(label, n_classes)
     weight = torch.from_numpy(weights).float().to(device)
-    smoothing = Smoothing(settings.label_smoothing, weight * torch.from_numpy(_taught(label, n_classes)).to(device))
+    of_taught = weight * torch.from_numpy(_taught(label, n_classes)).to(device)
+    smoothing = Smoothing(settings.label_smoothing, of_taught)
     focus = FOCUS if settings.loss == "focal" else 0.0
     shift = torch.zeros(n_classes, device=device)
     if settings.loss == "logit-adjusted":
@@ -59,7 +60,7 @@ def criterion_of(
         return functional.cross_entropy(logits, target, weight=weight)
 
     groups = torch.from_numpy(coarser.reshape(-1, n_classes)).to(device)
-    means = _mean_weights(groups, smoothing.weight)
+    means = _mean_weights(groups, of_taught)
     means = means * torch.from_numpy(_share_of_coarser(label, counts, coarser)).float().to(device)
 
     def both(logits: Tensor, target: Tensor) -> Tensor:
