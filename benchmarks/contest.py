@@ -1,7 +1,7 @@
 """Fair contest of all models: the same sources, the same search of settings, the same polygons.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.contest [simulated] [flanders-A] [flanders-C] [wake] [canada]
-        [--draws N] [--trials N] [--markdown]
+        [--draws N] [--trials N] [--settings authors|searched] [--markdown]
 
 Every model is measured on every combination of sources that it accepts, with two kinds of settings. "authors" are the settings
 of its authors: the preset "published" with at most `MOST` epochs, and for trees those of the program named in the line; for
@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks import networks
 from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
-from benchmarks.contest_entrants import AUTHORS, DATA, DRAWS, TRIALS, WORK, Data, Entrant, entrants
+from benchmarks.contest_entrants import AUTHORS, DATA, DRAWS, SEARCH, TRIALS, WORK, Data, Entrant, entrants
 from benchmarks.frame import check_words, parser_of, slug, spread, table
 from benchmarks.recipes import Table, landscape, without_fill
 from bocage.disk import digest, digest_of
@@ -241,16 +241,17 @@ def _compare(data: Data) -> None:
             data.results.keep(test, "polygons", *line.keys)
 
 
+KINDS = (AUTHORS, SEARCH)
 WORDS = tuple(DATA)
 """Words of the command line."""
 
 
-def run(wanted: Sequence[str] = (), draws: int = DRAWS, trials: int = TRIALS) -> str:
-    """Measure the missing draws of all lines, one draw of all lines after the other, and return the tables."""
+def run(wanted: Sequence[str] = (), draws: int = DRAWS, trials: int = TRIALS, kinds: Sequence[str] = KINDS) -> str:
+    """Measure the missing draws of all lines of these kinds, one draw of all lines after the other, and return the tables."""
     chosen_data = [DATA[name] for name in wanted or DATA]
     for data in chosen_data:
         for draw in range(min(draws, data.draws)):
-            for unit in data.results.free([line.unit(draw, trials) for line in lines(data)]):
+            for unit in data.results.free([line.unit(draw, trials) for line in lines(data) if line.kind in kinds]):
                 unit.measure()
         _compare(data)
     return "\n".join(markdown(data) for data in chosen_data)
@@ -317,13 +318,14 @@ def main() -> None:
     parser = parser_of(__name__)
     parser.add_argument("--draws", type=int, default=DRAWS, help="number of draws")
     parser.add_argument("--trials", type=int, default=TRIALS, help="trials of the search")
+    parser.add_argument("--settings", choices=KINDS, help="measure only the lines with these settings")
     parser.add_argument("--markdown", action="store_true", help="print the tables of stored results")
     said = parser.parse_args()
     check_words(sys.modules[__name__], said.words)
     if said.markdown:
         print("\n".join(markdown(DATA[name]) for name in said.words or DATA))
     else:
-        print(run(said.words, said.draws, said.trials))
+        print(run(said.words, said.draws, said.trials, [said.settings] if said.settings else KINDS))
 
 
 if __name__ == "__main__":
