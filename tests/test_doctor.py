@@ -12,6 +12,7 @@ from shapely import LineString, box
 
 from bocage.advice.causes import Evidence, causes_of
 from bocage.advice.doubt import doubt_of
+from bocage.advice.settings import Doubting
 from bocage.advice.shift import Shift, shift_of
 from bocage.api.project import Project
 from bocage.cli import main
@@ -27,11 +28,12 @@ from bocage.recipe import read_recipe
 from bocage.run import has_results, judging, open_run
 from bocage.run.doctor import left_of
 from bocage.run.trusted import DoubtOfDraws
-from bocage.samples import Chips, Pixels, Split
+from bocage.samples import Chips, Labelled, Pixels, Split
 from bocage.samples.doubtful import Outlines, overlaps_of, write_features
 from bocage.samples.inner import inner_pixels, some_pixels
+from bocage.samples.make import assembled
 from bocage.samples.reference import Reference
-from bocage.training import Trainer
+from bocage.training import OutOfFold, Trainer
 from conftest import FOREST, Told
 
 BRIEF = "[doctor]\nfolds = 3\nrepeats = 2\n"
@@ -429,6 +431,32 @@ def test_polygons_of_several_classes_are_not_judged_by_one_of_them():
     ):
         judging._check_one_class(samples)
     judging._check_one_class(SimpleNamespace(polygon=samples.polygon, label=np.array([0, 0, 1, 1, 1, 2])))
+
+
+@pytest.mark.parametrize(("unit", "judged"), [("block", False), ("polygon", True)])
+def test_a_class_in_one_block_is_judged_by_models_that_know_it_only(unit, judged):
+    """Its polygons were all doubtful with a probability of 1: the models without this block had no sample of the class."""
+    label = np.repeat(np.array([0, 1, 0, 1, 2], np.int16), 6)
+    polygon, row = np.arange(30, dtype=np.int32), 1000 * np.repeat(np.arange(5), 6)  # a class in each block of 1 km
+    pixels = Pixels(row.astype(np.int32), np.arange(30, dtype=np.int32), label, polygon)
+    place = np.stack([row, np.arange(30)], 1).astype(float)
+    legend = Legend(tuple(LandClass(k + 1, name) for k, name in enumerate("abc")))
+    split = judging.split_of(Split(draws=1, unit=unit, block=1000), Doubting(folds=5), 0, 5)
+    samples = assembled(legend, split, Labelled(pixels, (), (), pd.Series(dtype=str), place), {})
+    known = judging._known(samples, np.arange(30), label.astype(np.int64))
+    assert known[label == 2].all() == judged
+    assert known[label < 2].all()
+
+    sure = np.where(np.eye(3)[label] > 0, 0.9, 0.05).astype(np.float32)
+    ignorant = np.where((label == 2)[:, None], np.array([0.5, 0.5, 0], np.float32), sure)
+    repeats = [OutOfFold(one, one, np.ones(30, np.float32)) for one in (ignorant, sure)]
+    for second in (False, True):  # whether the second repeat knew the class
+        found = judging._judged(
+            polygon, label.astype(int), polygon, np.arange(30), repeats, np.stack([label < 2, (label < 2) | second])
+        )
+        wrong = found.doubt().wrong
+        assert np.isnan(wrong[label == 2]).all() != second
+        assert np.nanmax(wrong) < 0.5
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):

@@ -43,7 +43,8 @@ class Doubt:
     """Doubt about the label of each polygon."""
 
     wrong: NDArray[np.float64]
-    """(P,) probability that the label is wrong; NaN for a polygon of a class at fewer than ``FEWEST`` places."""
+    """(P,) probability that the label is wrong; NaN for a polygon of a class at fewer than ``FEWEST`` places, or of
+    which no model that judged it had samples."""
     suggested: NDArray[np.int64]
     """(P,) position of the most probable other class."""
     likely: Matrix
@@ -65,6 +66,7 @@ def doubt_of(
     label: NDArray[np.integer],
     region: NDArray[np.integer] | None = None,
     place: NDArray[np.integer] | None = None,
+    known: NDArray[np.bool_] | None = None,
 ) -> Doubt:
     """Return the doubt about labels (P,) from held-out probabilities and shares of the nearest polygons, both (P, K).
 
@@ -74,10 +76,13 @@ def doubt_of(
         Number of the region of each polygon, in which labels may be given by other interpreters; None: one region.
     place : (P,)
         Number of the place of each polygon; no polygon of a place trains the models that judge another. None: all are apart.
+    known : (P,)
+        Whether a model that judged the polygon had samples of its class; None: all had.
     """
     count, classes = probabilities.shape
     places = np.unique(np.stack([label, np.arange(count) if place is None else place]), axis=1)
     judged = np.bincount(places[0], minlength=classes)[label] >= FEWEST
+    judged &= np.ones(count, bool) if known is None else known
     predicted = calibrated(probabilities, neighbours, label, judged)
     likely, given = predicted.copy(), _assumed(classes)
     if judged.any():

@@ -32,7 +32,7 @@ from bocage.textfile import write_csv
 from bocage.training import check_single
 from bocage.words import sentence
 
-FORMAT = 3
+FORMAT = 4
 """Changed when the doubt of the same settings changes."""
 
 

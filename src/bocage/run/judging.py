@@ -1,10 +1,10 @@
 """Held-out predictions for the reference polygons of a recipe, and the doubt about their labels."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,10 +51,12 @@ class Judged:
     """(P,) distance to the nearest polygon of the class, over the usual one."""
     spread: NDArray[np.float64]
     """(P,) standard deviation over the repeats of the probability of the label; 0 with one repeat."""
+    known: NDArray[np.bool_] | None = None
+    """(P,) whether a model that judged the polygon had samples of its class; None: all had."""
 
     def doubt(self, region: NDArray[np.int64] | None = None) -> Doubt:
         """Return the doubt about each polygon; `region` (P,) numbers the regions."""
-        return doubt_of(self.probabilities, self.neighbours, self.label, region, self.place)
+        return doubt_of(self.probabilities, self.neighbours, self.label, region, self.place, self.known)
 
 
 def judge_of(choice: Choice, settings: Doubting, fitted: bool) -> Choice:
@@ -137,7 +139,7 @@ def judge(
     units, unit = np.unique(samples.polygon, return_inverse=True)
     label, place = np.zeros((2, len(units)), np.int64)
     label[unit], place[unit] = samples.label, samples.chips.unit
-    repeats = []
+    repeats, known = [], []
     for number in range(settings.repeats):
         of_repeat = _in_folds(samples, split_of(samples.split, settings, number, len(np.unique(samples.group))))
 
@@ -145,19 +147,48 @@ def judge(
             return out_of_fold(choice, scene, some, folder / str(number), progress)
 
         repeats.append(_kept(folder / f"{number}.npz", work))
-    means = [_by_polygon(one.probabilities, unit) for one in repeats]
-    own = np.stack([mean[np.arange(len(units)), label] for mean in means])
+        known.append(_known(of_repeat, unit, label))
+    return _judged(units, label, place, unit, repeats, np.stack(known))
+
+
+def _judged(
+    units: NDArray[Any],
+    label: NDArray[np.int64],
+    place: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    repeats: Sequence[OutOfFold],
+    known: NDArray[np.bool_],
+) -> Judged:
+    """Return the means over the repeats in which the judge of a polygon knew its class, `known` (R, P); else over all."""
+    used = known | ~known.any(0)
+    means = np.stack([_by_polygon(one.probabilities, unit) for one in repeats])
+    own = means[:, np.arange(len(units)), label]
     return Judged(
         units,
         label,
         place,
         unit,
-        np.mean([one.probabilities for one in repeats], 0),
-        np.mean(means, 0),
-        np.mean([one.neighbours for one in repeats], 0, dtype=np.float64),
+        np.mean(np.stack([one.probabilities for one in repeats]), 0, where=used[:, unit, None]),
+        np.mean(means, 0, where=used[:, :, None]),
+        np.mean(np.stack([one.neighbours for one in repeats]), 0, dtype=np.float64, where=used[:, :, None]),
         np.median([one.distance for one in repeats], 0),
-        own.std(0),
+        own.std(0, where=used),
+        known.any(0),
     )
+
+
+def _known(samples: Samples, unit: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether the model that judges each polygon has samples of its class, (P,).
+
+    It has none of a class that is in one block only, or whose blocks are all in one fold: it gives the class the probability 0,
+    whatever the label is worth. `unit` (N,) is the polygon of each sample, `label` (P,) the class of each polygon.
+    """
+    found = np.zeros(len(label), bool)
+    for number in np.unique(samples.fold).tolist():
+        draw = samples.draw(number)
+        tested, others = np.unique(unit[draw.test]), np.concatenate([draw.train, draw.validation])
+        found[tested] = np.isin(label[tested], samples.label[others])
+    return found
 
 
 def _in_folds(samples: Samples, split: Split) -> Samples:
