@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from bocage.evaluation import METRICS, ConfusionMatrix, Evaluation, Score, compare, load_score
+from bocage.evaluation import METRICS, ConfusionMatrix, Evaluation, Predictions, Score, compare, load_score
 from bocage.evaluation.metrics import f1, intersection_over_union, producers_accuracy, users_accuracy
 
 
@@ -135,3 +135,36 @@ def test_maps_are_compared_where_both_are_known():
 
 def test_the_three_figures_are_always_given():
     assert Evaluation(metrics=("f1_macro", "kappa")).names == ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
+
+
+# --- classes without a test pixel in a draw
+def at_pixels(label, predicted):
+    """Return predictions at pixels of one polygon."""
+    nothing, sure = np.zeros(len(label), np.int32), np.ones(len(label), np.float32)
+    return Predictions(
+        nothing, nothing, nothing, np.array(label, np.int16), np.array(predicted, np.int16), sure, sure
+    )  # fmt: skip
+
+
+def test_a_class_without_test_pixels_in_a_draw_has_no_metrics_there(tmp_path):
+    """They were 0 as soon as one pixel was mapped as the class, in its mean and in the means over the classes."""
+    names = ("a", "b", "c")
+    one = at_pixels([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2])
+    two = at_pixels(
+        [0, 0, 1, 1], [0, 2, 1, 1]
+    )  # a pixel of "a" is mapped as "c", which is tested in the other draw only
+    score = Score((one.matrix(names), two.matrix(names)), ("overall_accuracy", "f1_macro"))
+    score.save(tmp_path / "score.json")
+    for found in (score, load_score(tmp_path / "score.json")):
+        said = found.as_dict()
+        assert said["per_class"]["c"]["f1"] == {"mean": 1.0, "std": None, "per_draw": [1.0, None], "draws": 1}
+        assert said["per_class"]["c"]["users_accuracy"]["per_draw"] == [1.0, None]
+        assert said["per_class"]["a"]["producers_accuracy"]["per_draw"] == [1.0, 0.5]  # the error counts
+        assert found.values("f1_macro")[1] == pytest.approx((2 / 3 + 1) / 2)
+        assert said["untested_classes"] == []
+
+
+def test_a_class_that_no_draw_tests_is_untested():
+    score = Score((at_pixels([0, 1], [0, 2]).matrix(("a", "b", "c")),) * 2, ("f1_macro",))
+    assert score.as_dict()["untested_classes"] == ["c"]
+    assert at_pixels([], []).matrix(("a", "b")).untested == ()  # nothing was tested

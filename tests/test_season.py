@@ -403,3 +403,12 @@ def test_cut_offs_that_cannot_be_are_refused(recipe, finished, tmp_path):
     everything = read_recipe(recipe(FOREST, **{"train = 0.5\ndraws = 2": "train = 1\ndraws = 1"}))
     with pytest.raises(EvaluationError, match="an accuracy needs a test part"):
         season(everything, tmp_path / "everything")
+
+
+def test_a_class_without_test_pixels_in_a_draw_has_no_f_measure_there():
+    """It was 0 as soon as a pixel was mapped as the class."""
+    trust = Reliability(0.0, (0.9,), (1.0,), (1.0,))
+    both, one = np.array([[5, 0, 0], [0, 5, 0]]), np.array([[4, 1, 0], [0, 0, 0]])
+    found = Curve(("a", "b"), (), {day(4, 15): (AtDay(both, trust), AtDay(one, trust))}, 0.5)
+    assert found.f1(1)[0].mean == 1
+    assert found.f1(0)[0].mean == pytest.approx((1 + 8 / 9) / 2)

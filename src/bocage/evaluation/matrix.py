@@ -21,7 +21,7 @@ class ConfusionMatrix:
     """(K, K): row = reference, column = map."""
     names: tuple[str, ...]
     untested: tuple[str, ...] = ()
-    """Names of the classes that are mapped but never tested: they have no metrics of their own, and no part in means over the
+    """Names of the classes that are mapped but not tested: they have no metrics of their own, and no part in means over the
     classes. A tested pixel that is mapped as such a class is an error of its reference class."""
 
     def __post_init__(self) -> None:
@@ -40,7 +40,19 @@ class ConfusionMatrix:
         return cls(np.bincount(pairs, minlength=k * k).reshape(k, k), names, untested)
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        return ConfusionMatrix(self.counts + other.counts, self.names, self.untested)
+        """Return the sum; a class is untested in it if it is in both."""
+        untested = tuple(name for name in self.untested if name in other.untested)
+        return ConfusionMatrix(self.counts + other.counts, self.names, untested)
+
+    @property
+    def without_absent(self) -> "ConfusionMatrix":
+        """The matrix of test pixels in which the classes without one are untested; the same without any test pixel.
+
+        The user's accuracy and the F-measure of such a class would be 0 as soon as a pixel is mapped as it, and empty otherwise.
+        """
+        absent = set(np.array(self.names)[self.of_reference == 0].tolist()) if self.total else set()
+        untested = tuple(name for name in self.names if name in absent or name in self.untested)
+        return ConfusionMatrix(self.counts, self.names, untested)
 
     def grouped(self, group: NDArray[np.int64], names: tuple[str, ...]) -> "ConfusionMatrix":
         """Return the matrix of coarser classes: `group` (K,) is the position in `names` of the one that each class is in.

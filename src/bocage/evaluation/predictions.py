@@ -69,7 +69,7 @@ class Predictions:
         return Predictions(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
 
     def matrix(self, names: tuple[str, ...], untested: tuple[str, ...] = ()) -> ConfusionMatrix:
-        """Return the confusion matrix; the classes `untested` are never tested.
+        """Return the confusion matrix; the classes `untested`, and those without a test pixel, are not tested.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Predictions:
         """
         if self.probabilities.size and self.probabilities.shape[1] != len(names):
             raise ValueError(f"probabilities of {self.probabilities.shape[1]} classes, and a legend of {len(names)}")
-        return ConfusionMatrix.of(self.label, self.predicted, names, untested)
+        return ConfusionMatrix.of(self.label, self.predicted, names, untested).without_absent
 
     def without(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the classes `names` of the legend that have no test pixel, and so no accuracy of their own."""

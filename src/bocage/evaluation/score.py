@@ -188,7 +188,7 @@ def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def load_score(path: Path) -> Score:
-    """Read a ``score.json``."""
+    """Read a ``score.json``; in each draw, the classes without a test pixel are untested."""
     with artefact(path):
         document = json.loads(path.read_text(encoding="utf-8"))
         names = tuple(document["confusion"]["classes"])
@@ -199,5 +199,8 @@ def load_score(path: Path) -> Score:
         metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
         trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
         return Score(
-            tuple(ConfusionMatrix(counts, names, untested) for counts in per_draw), metrics, document["design"], trust
+            tuple(ConfusionMatrix(counts, names, untested).without_absent for counts in per_draw),
+            metrics,
+            document["design"],
+            trust,
         )

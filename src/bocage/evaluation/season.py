@@ -105,7 +105,7 @@ class Curve:
     def _matrix(self, counts: NDArray[np.int64]) -> ConfusionMatrix:
         """Return the confusion matrix; pixels without data are errors of their reference class."""
         square = np.vstack([counts, np.zeros((1, counts.shape[1]), np.int64)])
-        return ConfusionMatrix(square, (*self.names, NO_DATA), (*self.untested, NO_DATA))
+        return ConfusionMatrix(square, (*self.names, NO_DATA), (*self.untested, NO_DATA)).without_absent
 
     def accuracy(self) -> list[Interval]:
         """Return the overall accuracy at each cut-off."""

@@ -88,7 +88,7 @@ def accuracy_of_steps(
         return None
     label, polygon = tested.label[seen], tested.polygon[seen]
     scores = {
-        name: Score((ConfusionMatrix.of(label, positions[seen], legend.names, untested),), metrics)
+        name: Score((ConfusionMatrix.of(label, positions[seen], legend.names, untested).without_absent,), metrics)
         for name, positions in found.items()
     }
     right = {name: positions[seen] == label for name, positions in found.items()}

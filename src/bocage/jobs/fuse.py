@@ -202,7 +202,7 @@ class _Work:
         untested = tested.without(names)
         for folder, own in zip(self.folders, pixels.positions, strict=True):
             test, seen = clustered_mcnemar(tested.right, own == tested.label, tested.polygon), own >= 0
-            matrix = ConfusionMatrix.of(tested.label[seen], own[seen], names, untested)
+            matrix = ConfusionMatrix.of(tested.label[seen], own[seen], names, untested).without_absent
             maps[str(folder)] = figures_of(matrix) | {"p": test.p}
         return {
             "pixels": len(tested), "polygons": len(np.unique(tested.polygon)),

@@ -225,7 +225,7 @@ class _Work:
         new.to_parquet(self.layout.test)
         test = clustered_mcnemar(new.right, before == new.label, new.polygon)
         names, untested = land.legend.names, tested.without(land.legend.names)
-        was = ConfusionMatrix.of(new.label, before, names, untested)
+        was = ConfusionMatrix.of(new.label, before, names, untested).without_absent
         found = {
             "pixels": len(new), "polygons": len(np.unique(new.polygon)), "difference": test.difference, "p": test.p,
             "before": figures_of(was), "after": figures_of(new.matrix(names, untested)),

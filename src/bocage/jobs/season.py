@@ -233,11 +233,14 @@ class Work:
             day: tuple(AtDay.from_dict(self.results[kind][str(day)][str(k)]) for k in range(samples.draws))
             for day in self.days
         }
+        draws, names = next(iter(by_day.values())), samples.legend.names
+        tested = np.sum([one.counts.sum(1) for one in draws], 0) > 0
+        untested = tuple(n for n, has in zip(names, tested, strict=True) if not has or n in samples.untested)
         draw = samples.draw(0)
         test, used = (
             len(np.unique(samples.group[some])) for some in (draw.test, np.concatenate([draw.train, draw.validation]))
         )
-        return Curve(samples.legend.names, samples.untested, by_day, test / max(1, used))
+        return Curve(names, untested, by_day, test / max(1, used))
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def _judged(
         np.mean(np.stack([one.neighbours for one in repeats]), 0, dtype=np.float64, where=used[:, :, None]),
         np.median([one.distance for one in repeats], 0),
         own.std(0, where=used),
-        known.any(0),
+        np.asarray(known.any(0)),
     )
 
 
@@ -184,6 +184,7 @@ def _known(samples: Samples, unit: NDArray[np.int64], label: NDArray[np.int64]) 
     whatever the label is worth. `unit` (N,) is the polygon of each sample, `label` (P,) the class of each polygon.
     """
     found = np.zeros(len(label), bool)
+    assert samples.fold is not None
     for number in np.unique(samples.fold).tolist():
         draw = samples.draw(number)
         tested, others = np.unique(unit[draw.test]), np.concatenate([draw.train, draw.validation])
