@@ -595,6 +595,48 @@ def test_true_transitions_are_found_exactly_without_sampling():
     assert found.changed.value == pytest.approx(0.1, abs=1e-5)
 
 
+def of_polygons(rates, rng, polygons=30, pixels=15):
+    """Return test polygons of each class, whose pixels are mapped with the rates (K, K), alike in a polygon."""
+    classes = len(rates)
+    reference = np.repeat(np.arange(classes), polygons * pixels)
+    unit = np.repeat(np.arange(classes * polygons), pixels)
+    own = np.array([rng.dirichlet(8 * rates[k]) for k in np.repeat(np.arange(classes), polygons)])
+    mapped = (rng.random((len(unit), 1)) > np.cumsum(own, 1)[unit]).sum(1).clip(0, classes - 1)
+    return Checked.of(mapped, reference, unit, [str(k) for k in range(classes)], "polygons")
+
+
+def test_the_changed_share_of_many_classes_is_in_its_interval():
+    """It was in a third of the intervals: the sum of 90 rare transitions, none of them negative, is too high."""
+    rng, classes, changed = np.random.default_rng(0), 10, 0.05
+    rates = np.full((classes, classes), 0.2 / 9) + (0.8 - 0.2 / 9) * np.eye(classes)
+    truth = np.full((classes, classes), changed / 90)
+    np.fill_diagonal(truth, (1 - changed) / classes)
+    found = [adjusted(rates.T @ truth @ rates, of_polygons(rates, rng), of_polygons(rates, rng)) for _ in range(20)]
+    assert np.mean([one.changed.low <= changed <= one.changed.high for one in found]) >= 0.8
+    assert np.mean([one.changed.value for one in found]) == pytest.approx(changed, abs=0.01)
+    kept = [one.shares[0][0].low <= truth[0, 0] <= one.shares[0][0].high for one in found]
+    assert np.mean(kept) >= 0.8
+
+
+def test_change_is_not_adjusted_by_rates_that_do_not_explain_a_map():
+    """0.02 of change were estimated, by transitions that do not give the mapped ones."""
+    rates = np.array([[0.55, 0.40, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
+    checked = of_polygons(rates, np.random.default_rng(0))
+    mapped = np.diag([0.7, 0.02, 0.2]) + 0.08 / 9
+    with pytest.raises(
+        FinishError, match=r"polygons: the rates of confusion do not explain .* difference 2\d\.\d points"
+    ):
+        adjusted(mapped / mapped.sum(), checked, checked)
+
+
+def test_maps_that_repeat_errors_have_no_estimated_change():
+    """The estimate was 0, with an interval from 0."""
+    rates, share = np.array([[0.7, 0.3], [0.3, 0.7]]), np.array([0.5, 0.5])
+    checked = of_polygons(rates, np.random.default_rng(0), 60)
+    with pytest.raises(FinishError, match=r"differ in 0\.0 % of their area, less than their errors alone"):
+        adjusted(np.diag(share @ rates), checked, checked)
+
+
 def test_change_cannot_be_adjusted_without_the_confusions_of_every_class():
     checked = Checked.of(np.array([0, 1]), np.array([0, 1]), np.arange(2), LEGEND.names, "test polygons of runs/a")
     with pytest.raises(FinishError, match="test polygons of runs/a: no reference pixel of water"):

@@ -400,6 +400,17 @@ def corrected(
             f"No reference pixel of: {', '.join(absent)}. A correction needs the confusions of every class."
         )
     rates = counts / counts.sum(1, keepdims=True)
+    area = explaining(rates, share)
+    units = np.unique(np.stack([polygon, reference], 1), axis=0, return_inverse=True)[1].ravel()
+    error = _model_error(area, rates, counts.sum(1), (units, np.asarray(mapped), np.asarray(reference)))
+    whole, misfit = tuple(float(v) for v in share), float(np.abs(area @ rates - share / share.sum()).max())
+    found = tuple(map(float, area)), error, whole, tuple(names), len(np.unique(polygon))
+    return Corrected(*found, misfit, float(np.linalg.cond(rates)))
+
+
+def explaining(rates: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the shares p (K,), between 0 and 1, for which ``p @ rates`` has the highest likelihood of `share` (K,) (EM)."""
+    k = len(share)
     area = 0.9 * share / share.sum() + 0.1 / k  # a class that is not mapped may still exist
     for _ in range(STEPS):
         expected = area @ rates
@@ -408,11 +419,7 @@ def corrected(
         area = new / new.sum()
         if done:
             break
-    units = np.unique(np.stack([polygon, reference], 1), axis=0, return_inverse=True)[1].ravel()
-    error = _model_error(area, rates, counts.sum(1), (units, np.asarray(mapped), np.asarray(reference)))
-    whole, misfit = tuple(float(v) for v in share), float(np.abs(area @ rates - share / share.sum()).max())
-    found = tuple(map(float, area)), error, whole, tuple(names), len(np.unique(polygon))
-    return Corrected(*found, misfit, float(np.linalg.cond(rates)))
+    return np.asarray(area)
 
 
 def _model_error(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
-from bocage.evaluation.area import SINGULAR, Estimate
+from bocage.evaluation.area import MISFIT, SINGULAR, Estimate, explaining
 from bocage.finish.likeness import Likeness
 from bocage.intervals import is_spread
 
@@ -153,7 +153,9 @@ def adjusted(mapped: NDArray[np.float64], before: Checked, after: Checked) -> Tr
     The model: the errors of a map depend on the true class at its date only, at the rates measured on the reference pixels, and
     those of the two maps are independent of each other. The shares of the true transitions are then those that give the mapped
     shares, ``before.T @ shares @ after`` with the rates within each reference class; they are kept between 0 and 1 by maximum
-    likelihood (EM). Their variance comes from that of the rates between units, by linearisation.
+    likelihood (EM). With many classes, most transitions are rare, and the sum of shares that cannot be negative is too high: the
+    changed share, and all intervals, are those of the shares without this limit, cut at 0 and 1. The variance comes from that of
+    the rates between units, by linearisation.
 
     Parameters
     ----------
@@ -163,29 +165,57 @@ def adjusted(mapped: NDArray[np.float64], before: Checked, after: Checked) -> Tr
     Raises
     ------
     FinishError
-        A class has no reference pixel at one of the dates, or the rates do not tell the classes apart.
+        A class has no reference pixel at one of the dates, the rates do not tell the classes apart or do not explain the areas of
+        a map, or the maps differ less than independent errors would make them differ.
     """
-    first, second = _rates(before), _rates(after)
-    shares = _true_shares(mapped / mapped.sum(), first, second)
+    first, second, observed = _rates(before), _rates(after), mapped / mapped.sum()
+    _check_explained(before, first, observed.sum(1))
+    _check_explained(after, second, observed.sum(0))
+    exact = np.linalg.inv(first).T @ observed @ np.linalg.inv(second)
+    shares = _true_shares(observed, exact, first, second)
     by_error = 1 - float(shares.sum(1) @ (first * second).sum(1))
     left, right = _influence(before, first) @ np.linalg.inv(first), _influence(after, second) @ np.linalg.inv(second)
     # A change d of the rates changes the shares by -inv(before).T @ d.T @ shares - shares @ d @ inv(after).
-    changes = [np.einsum("ura,rb->uab", left, shares), np.einsum("ar,urb->uab", shares, right)]
+    changes = [np.einsum("ura,rb->uab", left, exact), np.einsum("ar,urb->uab", exact, right)]
     error = np.sqrt(sum(np.square(change).sum(0) for change in changes))
     still = math.sqrt(sum(float(np.square(np.trace(change, axis1=1, axis2=2)).sum()) for change in changes))
     quantile = _quantile(min(len(before.counts), len(after.counts)))
     cells = tuple(
-        tuple(_interval(float(v), float(e), quantile, 1.0) for v, e in zip(*row, strict=True))
-        for row in zip(shares, error, strict=True)
+        tuple(_around(float(v), float(x), float(e), quantile) for v, x, e in zip(*row, strict=True))
+        for row in zip(shares, exact, error, strict=True)
     )
-    return Transitions(cells, _interval(1 - float(np.trace(shares)), still, quantile, 1.0), by_error)
+    changed = 1 - float(np.trace(exact))
+    if changed + quantile * still < 0:
+        raise FinishError(
+            f"the maps differ in {100 * (1 - float(np.trace(observed))):.1f} % of their area, less than their errors alone would "
+            "give if they were independent: the maps repeat errors in the same places."
+        )
+    return Transitions(cells, _around(min(1.0, max(0.0, changed)), changed, still, quantile), by_error)
+
+
+def _check_explained(checked: Checked, rates: NDArray[np.float64], share: NDArray[np.float64]) -> None:
+    """Check that some areas of the classes give the mapped shares (K,) of one map.
+
+    Raises
+    ------
+    FinishError
+        No areas do.
+    """
+    misfit = float(np.abs(explaining(rates, share) @ rates - share).max())
+    if misfit > MISFIT:
+        raise FinishError(
+            f"{checked.origin}: the rates of confusion do not explain the mapped areas (largest difference {100 * misfit:.1f} "
+            "points of the mapped area)."
+        )
 
 
 def _true_shares(
-    mapped: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+    mapped: NDArray[np.float64], exact: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the shares of the true transitions (K, K) that give the mapped shares with the rates of both maps."""
-    exact = np.linalg.inv(first).T @ mapped @ np.linalg.inv(second)
+    """Return the shares of the true transitions (K, K) that give the mapped shares with the rates of both maps.
+
+    `exact` (K, K) are these shares without the limits 0 and 1.
+    """
     if (exact >= -1e-12).all():  # the likelihood has its maximum there
         return np.asarray(np.maximum(exact, 0) / np.maximum(exact, 0).sum())
     shares = 0.9 * mapped + 0.1 / mapped.size
@@ -236,3 +266,11 @@ def _interval(value: float, error: float, quantile: float, most: float) -> Estim
     if math.isnan(quantile) or not is_spread(error, most):
         return Estimate(value, math.nan, math.nan, math.nan)
     return Estimate(value, error, max(0.0, value - quantile * error), min(most, value + quantile * error))
+
+
+def _around(value: float, exact: float, error: float, quantile: float) -> Estimate:
+    """Return a share between 0 and 1 with the interval of its estimate without these limits, cut at them."""
+    if math.isnan(quantile) or not is_spread(error):
+        return Estimate(value, math.nan, math.nan, math.nan)
+    low, high = exact - quantile * error, exact + quantile * error
+    return Estimate(value, error, max(0.0, min(value, low)), min(1.0, max(value, high)))

@@ -24,7 +24,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import held, tested_at
 from bocage.textfile import write_csv
 
-FORMAT = 3
+FORMAT = 4
 """Changed when the results of the same maps change."""
 HEADER = ("before", "after", "mapped_ha", "estimated_ha", "error_ha", "low_ha", "high_ha")
 
