@@ -503,3 +503,20 @@ def test_a_class_without_a_test_pixel_in_a_part_has_no_part_in_its_means(tmp_pat
     assert found["one"].values("f1_macro") == pytest.approx([(f1 + 1) / 2])
     assert found["one"].values("overall_accuracy") == pytest.approx([0.99])
     assert found["other"].values("f1_macro") == pytest.approx([1])
+
+
+def test_the_producers_accuracy_of_a_class_seen_in_complete_strata_only_has_no_interval():
+    """It was 1.00 (1.00 - 1.00), though the class can be in the other strata, where no sampled pixel has it."""
+    stratum = np.repeat([0, 1, 2], (50, 50, 1))  # the only pixel of the last class on the map is sampled
+    reference = stratum.copy()
+    reference[:5], reference[50:53] = 1, 0
+    found = stratified(stratum, stratum, reference, {0: 5000, 1: 5000, 2: 1}, ("a", "b", "c"))
+    assert found.producers[2].value == 1
+    assert not found.producers[2].has_interval
+    assert (found.users[2].low, found.users[2].high) == (1, 1)  # all pixels that are mapped as the class are sampled
+    of_earlier_map = stratum.copy()
+    of_earlier_map[:2] = (
+        1  # in the present map, a stratum has several classes: others of its pixels can have the last one
+    )
+    found = stratified(stratum, of_earlier_map, reference, {0: 5000, 1: 5000, 2: 1}, ("a", "b", "c"))
+    assert not found.users[2].has_interval

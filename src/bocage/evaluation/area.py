@@ -143,7 +143,8 @@ def stratified(
 
     A stratum whose pixels are all in the sample has no sampling variance (Cochran 1977, theorem 5.3: the factor 1 − n / N).
     In the other strata this finite population correction is left out: its effect on the intervals is negligible.
-    Without a variance in the other strata, such as where all sampled pixels are right, the interval is not known (NaN).
+    Without a variance in the other strata, such as where all sampled pixels are right, the interval is not known (NaN). So is
+    that of the producer's accuracy of a class that was seen in completely sampled strata only: the other strata can have it too.
 
     Parameters
     ----------
@@ -170,7 +171,8 @@ def stratified(
         for count in (of_stratum, population.outside, population.sizes)
     )
     share, whole = size / float(sum(population.sizes.values())), not any(population.outside.values())
-    sample = _Sampled(which, drawn, outside, share, drawn >= size, whole)
+    classes = np.bincount(np.unique(np.stack([which, mapped], 1), axis=0)[:, 0], minlength=len(strata))
+    sample = _Sampled(which, drawn, outside, share, drawn >= size, (classes == 1) & (outside == 0), whole)
     design, weight = "stratified random sample of pixels (Stehman 2014)", sample.weight
     if not whole:
         design = f"{design}; the map is a domain of the sampled area (ratio estimators)"
@@ -192,6 +194,8 @@ class _Sampled:
     """(H,) share of each stratum in the sampled area."""
     complete: NDArray[np.bool_]
     """(H,) whether all pixels of each stratum are in the sample: none is left to chance."""
+    uniform: NDArray[np.bool_]
+    """(H,) whether the sampled pixels of each stratum have one class on the map."""
     whole: bool
     """Whether no sampled pixel is outside the map, whose size is then known. A stratum outside of the map is none of the H."""
 
@@ -200,8 +204,12 @@ class _Sampled:
         """(N,) share of the sampled area for which each pixel stands."""
         return np.asarray((self.share / self.drawn)[self.which])
 
-    def ratio(self, above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
-        """Estimate the total of `above` (N,) over that of `below` (N,), or over the size of the map, with its interval."""
+    def ratio(self, above: NDArray[Any], below: NDArray[Any] | None, of_map: bool = False) -> Estimate:
+        """Estimate the total of `above` (N,) over that of `below` (N,), or over the size of the map, with its interval.
+
+        `of_map`: `below` depends on the class of the map alone, which is known at all pixels if each stratum is a class of the
+        map. The reference class of pixels that are not in the sample is not known.
+        """
         y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
         known = below is None and self.whole  # the size of the map
         denominator = 1.0 if known else float(self.weight @ x)
@@ -213,7 +221,7 @@ class _Sampled:
         squares = np.bincount(self.which, (residual - mean[self.which]) ** 2) + self.outside * mean**2
         variance = np.where(self.complete, 0.0, squares / (np.maximum(self.drawn - 1, 1) * self.drawn))
         error = math.sqrt(float(self.share**2 @ variance)) / denominator
-        without_chance = self.complete[self.which[x > 0]].all()
+        without_chance = (self.complete[self.which] | ((x == 0) & of_map & self.uniform[self.which])).all()
         return Estimate(value, 0.0, value, value) if without_chance else _interval(value, error, 1.96)
 
 
@@ -276,7 +284,7 @@ def clustered(
 
     quantile = float(stats.t.ppf(0.975, k - 1))
 
-    def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
+    def ratio(above: NDArray[Any], below: NDArray[Any] | None, of_map: bool = False) -> Estimate:
         y = above.astype(float)
         x = np.ones(len(y)) if below is None else below.astype(float)
         total = float(weight @ x)
@@ -464,7 +472,7 @@ class _Weighted:
         known = mapped_share or [float(self.weight[mapped == k].sum()) for k in classes]
         return Adjusted(
             ratio(right, None),
-            tuple(ratio(right & (mapped == k), mapped == k) for k in classes),
+            tuple(ratio(right & (mapped == k), mapped == k, True) for k in classes),
             tuple(ratio(right & (reference == k), reference == k) for k in classes),
             tuple(ratio(reference == k, None) for k in classes),
             tuple(float(v) for v in known),
