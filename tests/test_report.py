@@ -132,7 +132,7 @@ def test_areas_corrected_by_the_model_of_confusions(finished):
 def test_areas_that_the_model_of_confusions_cannot_give_are_not_reported(
     finished, tmp_path, monkeypatch, capsys, language
 ):
-    monkeypatch.setattr("bocage.evaluation.area.MISFIT", -1.0)
+    monkeypatch.setattr("bocage.evaluation.correction.MISFIT", -1.0)
     one = finished()
     out, recipe = one.copied(tmp_path / "out"), one.recipe.with_name(f"{tmp_path.name}.toml")
     recipe.write_text(one.recipe.read_text() + f'[report]\nlanguage = "{language}"\n')

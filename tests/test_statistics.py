@@ -6,13 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 
 from bocage.cli.tables import print_adjusted
 from bocage.errors import EvaluationError
-from bocage.evaluation.area import Adjusted, Clusters, Strata, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, Strata, clustered, stratified
+from bocage.evaluation.correction import corrected
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
 from bocage.evaluation.predictions import predictions_of
+from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Areas
@@ -330,8 +333,11 @@ def test_a_run_takes_the_drawn_units_for_the_intervals_of_areas(unit):
     )  # fmt: skip
     samples = assembled(Legend((LandClass(1, "a"), LandClass(2, "b"))), Split(train=0.5, unit=unit), there, {})
     test, wanted = samples.draw(0).test, SimpleNamespace(until=None, draw=0)
-    tested = SimpleNamespace(predicted=samples.label[test], label=samples.label[test], polygon=polygon[test])
-    run = SimpleNamespace(samples=samples, recipe=SimpleNamespace(map=wanted))
+    tested = SimpleNamespace(
+        predicted=samples.label[test], label=samples.label[test], polygon=polygon[test], row=number[test]
+    )
+    grid = Grid.of("EPSG:32740", Affine(10, 0, 300_000, 0, -10, 7_650_000), (240, 240))
+    run = SimpleNamespace(samples=samples, recipe=SimpleNamespace(map=wanted), scene=SimpleNamespace(grid=grid))
     found = Run._area(run, tested, SimpleNamespace(shares=[0.5, 0.5]))
     assert found.units == len(np.unique((samples.block if unit == "block" else polygon)[test]))
     assert found.design.endswith("variance between blocks" if unit == "block" else "variance between polygons")
@@ -520,3 +526,26 @@ def test_the_producers_accuracy_of_a_class_seen_in_complete_strata_only_has_no_i
     )
     found = stratified(stratum, of_earlier_map, reference, {0: 5000, 1: 5000, 2: 1}, ("a", "b", "c"))
     assert not found.users[2].has_interval
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_shares_are_those_of_the_area_of_pixels_in_degrees(known):
+    """A map from 30 to 60 degrees north: half of its pixels are a class of 37 % of its area, and 42 % were estimated."""
+    rng, names, found = np.random.default_rng(0), ("north", "south"), []
+    pixel = np.cos(np.radians(np.linspace(60, 30, 20_000)))
+    mapped = np.repeat([0, 1], 10_000)
+    truth = np.where(
+        rng.random(20_000) < 0.1 * (pixel > 0.8), 0, mapped
+    )  # errors are in the south, where pixels are large
+    true = float(pixel[truth == 0].sum() / pixel.sum())
+    areas = {k: float(pixel[mapped == k].sum()) for k in (0, 1)} if known else None
+    for _ in range(100):
+        pick = np.concatenate([rng.choice(np.flatnonzero(mapped == k), 100, replace=False) for k in (0, 1)])
+        strata = Strata({0: 10_000, 1: 10_000}, pixel=pixel[pick], areas=areas)
+        found.append(stratified(mapped[pick], mapped[pick], truth[pick], strata, names))
+    share = [one.area[0] for one in found]
+    assert np.mean([one.value for one in share]) == pytest.approx(true, abs=0.005)
+    assert np.mean([one.low <= true <= one.high for one in share]) >= 0.88
+    assert np.std([one.value for one in share]) == pytest.approx(np.nanmean([one.error for one in share]), rel=0.2)
+    counted = stratified(mapped[pick], mapped[pick], truth[pick], {0: 10_000, 1: 10_000}, names)
+    assert counted.area[0].low > true

@@ -1,7 +1,8 @@
 """Predictions + truth → Score: metrics of confusion matrices over several draws."""
 
-from bocage.evaluation.area import Adjusted, Clusters, Corrected, Strata, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, Strata, clustered, stratified
 from bocage.evaluation.comparison import Comparison, Line, set_beside
+from bocage.evaluation.correction import Corrected, corrected
 from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of

@@ -5,7 +5,7 @@ Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) if the strata are the map's
 (doi:10.1080/01431161.2014.930207) if they are not. If the sampled pixels come in polygons, polygons are clusters.
 If the polygons come in blocks, blocks are.
 Polygons chosen by people are no probability sample: their number in each class is a choice and says nothing about areas.
-They permit a correction by a model (:func:`corrected`), which has no confidence interval.
+They permit a correction by a model (:func:`~bocage.evaluation.correction.corrected`), which has no confidence interval.
 Confusion matrices have the reference in rows, as in the whole package; the papers have it in columns.
 """
 
@@ -119,6 +119,10 @@ class Strata:
     """Stratum → number of pixels in the population."""
     outside: Mapping[Any, float] = field(default_factory=dict)
     """Stratum → number of sampled pixels outside the map."""
+    pixel: NDArray[np.float64] | None = None
+    """(N,) area on the ground of each sampled pixel on the map, in any unit; None: all pixels have the same."""
+    areas: Mapping[Any, float] | None = None
+    """Stratum → its area on the ground in this unit, if the areas of the pixels differ and it is known."""
 
     def drawn(self, stratum: NDArray[Any]) -> dict[Any, float]:
         """Return stratum → number of its sampled pixels: those on the map, whose strata are given (N,), and those outside."""
@@ -140,6 +144,8 @@ def stratified(
     If a part of the sampled pixels is outside the map, as for a sample of an earlier map with another extent, the map is a domain
     of the population: accuracies and area shares are ratios of two estimated totals, in which the pixels outside are zero. The
     size of the map is an estimate too (Stehman 2014; Cochran 1977, section 2.11 and chapter 5A).
+
+    In a geographic CRS, pixels have different areas on the ground (:class:`Strata`): accuracies and shares are those of the area.
 
     A stratum whose pixels are all in the sample has no sampling variance (Cochran 1977, theorem 5.3: the factor 1 − n / N).
     In the other strata this finite population correction is left out: its effect on the intervals is negligible.
@@ -163,19 +169,12 @@ def stratified(
         A stratum has fewer than two sampled pixels and is not sampled completely, or more sampled pixels than pixels.
     """
     population = sizes if isinstance(sizes, Strata) else Strata(sizes)
-    of_stratum = population.drawn(stratum)
-    _check_strata(of_stratum, population.sizes)
-    strata, which = np.unique(stratum, return_inverse=True)
-    drawn, outside, size = (
-        np.array([count.get(h, 0) for h in strata.tolist()])
-        for count in (of_stratum, population.outside, population.sizes)
-    )
-    share, whole = size / float(sum(population.sizes.values())), not any(population.outside.values())
-    classes = np.bincount(np.unique(np.stack([which, mapped], 1), axis=0)[:, 0], minlength=len(strata))
-    sample = _Sampled(which, drawn, outside, share, drawn >= size, (classes == 1) & (outside == 0), whole)
+    _check_strata(population.drawn(stratum), population.sizes)
+    sample = _Sampled.of(stratum, mapped, population)
     design, weight = "stratified random sample of pixels (Stehman 2014)", sample.weight
-    if not whole:
+    if any(population.outside.values()):
         design = f"{design}; the map is a domain of the sampled area (ratio estimators)"
+    if not sample.whole:
         weight = weight / weight.sum()
     return _Weighted(mapped, reference, weight, names, len(stratum), design).adjusted(sample.ratio, mapped_share)
 
@@ -191,18 +190,39 @@ class _Sampled:
     outside: NDArray[Any]
     """(H,) sampled pixels of each stratum that are outside the map."""
     share: NDArray[np.float64]
-    """(H,) share of each stratum in the sampled area."""
+    """(H,) share of each stratum in the sampled area; times a constant if not `whole`."""
+    part: NDArray[np.float64]
+    """(N,) area of each pixel over the mean area of the sampled pixels of its stratum on the map."""
     complete: NDArray[np.bool_]
     """(H,) whether all pixels of each stratum are in the sample: none is left to chance."""
     uniform: NDArray[np.bool_]
     """(H,) whether the sampled pixels of each stratum have one class on the map."""
     whole: bool
-    """Whether no sampled pixel is outside the map, whose size is then known. A stratum outside of the map is none of the H."""
+    """Whether the area of the map is known: no sampled pixel is outside, and pixels of different areas have strata of known
+    areas. A stratum outside of the map is none of the H."""
+
+    @classmethod
+    def of(cls, stratum: NDArray[Any], mapped: NDArray[Any], population: Strata) -> "_Sampled":
+        """Return the sampled pixels of a population, with their strata (N,) and their map classes (N,)."""
+        strata, which, inside = np.unique(stratum, return_inverse=True, return_counts=True)
+        drawn, outside, size = (
+            np.array([count.get(h, 0) for h in strata.tolist()])
+            for count in (population.drawn(stratum), population.outside, population.sizes)
+        )
+        whole, known, areas = not any(population.outside.values()), population.pixel, population.areas
+        share, part = size / float(sum(population.sizes.values())), np.ones(len(stratum))
+        if known is not None:
+            mean = np.bincount(which, known) / inside
+            part, share, whole = known / mean[which], size * mean, whole and areas is not None
+        if known is not None and areas is not None and whole:
+            share = np.array([areas[h] for h in strata.tolist()]) / float(sum(areas.values()))
+        classes = np.bincount(np.unique(np.stack([which, mapped], 1), axis=0)[:, 0], minlength=len(strata))
+        return cls(which, drawn, outside, share, part, drawn >= size, (classes == 1) & (outside == 0), whole)
 
     @property
     def weight(self) -> NDArray[np.float64]:
         """(N,) share of the sampled area for which each pixel stands."""
-        return np.asarray((self.share / self.drawn)[self.which])
+        return np.asarray((self.share / self.drawn)[self.which] * self.part)
 
     def ratio(self, above: NDArray[Any], below: NDArray[Any] | None, of_map: bool = False) -> Estimate:
         """Estimate the total of `above` (N,) over that of `below` (N,), or over the size of the map, with its interval.
@@ -217,8 +237,10 @@ class _Sampled:
             return _nothing()
         value = float(self.weight @ y) / denominator
         residual = y - (0 if known else value) * x
-        mean = np.bincount(self.which, residual) / self.drawn
-        squares = np.bincount(self.which, (residual - mean[self.which]) ** 2) + self.outside * mean**2
+        mean = np.bincount(self.which, self.part * residual) / self.drawn
+        # Of strata of known areas, the shares within a stratum are ratios (Cochran 1977, section 6.10).
+        centre = (self.part if self.whole else 1.0) * mean[self.which]
+        squares = np.bincount(self.which, (self.part * residual - centre) ** 2) + self.outside * mean**2
         variance = np.where(self.complete, 0.0, squares / (np.maximum(self.drawn - 1, 1) * self.drawn))
         error = math.sqrt(float(self.share**2 @ variance)) / denominator
         without_chance = (self.complete[self.which] | ((x == 0) & of_map & self.uniform[self.which])).all()
@@ -300,158 +322,6 @@ def clustered(
 
     design = f"all pixels of the test polygons, by inclusion weight and mapped class; variance between {unit}s"
     return _Weighted(mapped, reference, weight, names, k, design).adjusted(ratio, list(map_share))
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """Areas corrected for the errors of the map by a model; no sampling design, and therefore no confidence interval."""
-
-    area: tuple[float, ...]
-    """Corrected share of each class in the mapped area, 0 to 1."""
-    error: tuple[float, ...]
-    """Standard error of the correction under its model; NaN of a class with one polygon, whose part in the errors of the other
-    classes is left out, and of all classes if the confusion matrix cannot be inverted."""
-    mapped: tuple[float, ...]
-    """Share of each class in the map, 0 to 1."""
-    names: tuple[str, ...]
-    units: int
-    """Number of polygons."""
-    misfit: float = 0.0
-    """Largest difference between the share of a class in the map and the share that the corrected areas and the rates of
-    confusion give, 0 to 1."""
-    condition: float = 1.0
-    """Condition number of the rates of confusion: the larger, the more the areas depend on small errors of the rates."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether the model gives the areas of the map, by rates of confusion that can be inverted."""
-        return self.misfit <= MISFIT and not self.singular
-
-    @property
-    def singular(self) -> bool:
-        """Whether the rates of confusion cannot be inverted: different areas give those of the map."""
-        return self.condition > SINGULAR
-
-    def check(self) -> None:
-        """Check that the model fits.
-
-        Raises
-        ------
-        EvaluationError
-            It does not: with the rates of confusion of the polygons, no areas or several ones give those of the map.
-        """
-        if self.singular:
-            raise EvaluationError(
-                "by the rates of confusion of the test polygons, the map does not separate its classes, so that different areas "
-                "explain the mapped ones."
-            )
-        if not self.fits:
-            raise EvaluationError(
-                "the rates of confusion of the test polygons do not explain the mapped areas (largest difference "
-                f"{100 * self.misfit:.1f} points of the mapped area, condition number of the rates {self.condition:.0f})."
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the correction as stored in JSON files; None (null) for a missing value."""
-        rows = zip(self.names, self.area, self.error, self.mapped, strict=True)
-        per_class = {
-            name: {"area_share": area, "model_error": None if math.isnan(error) else error, "mapped_share": mapped}
-            for name, area, error, mapped in rows
-        }
-        model = "share of each class such that its rates of confusion, measured on polygons, give the shares of the map"
-        return {"model": model, "polygons": self.units, "misfit": self.misfit, "per_class": per_class}
-
-
-STEPS = 20_000
-"""Maximum number of steps towards the corrected shares."""
-MISFIT = 0.005
-"""Largest misfit of a correction: half a point of the mapped area."""
-SINGULAR = 1e6
-"""Condition number above which rates of confusion cannot be inverted."""
-
-
-def corrected(
-    mapped: NDArray[Any],
-    reference: NDArray[Any],
-    polygon: NDArray[Any],
-    map_share: Sequence[float],
-    names: Sequence[str],
-) -> Corrected:
-    """Correct the mapped shares by the rates of confusion within each reference class.
-
-    The classical calibration estimator (Czaplewski & Catts 1992, doi:10.1016/0034-4257(92)90138-A): the shares p for which
-    ``p @ C`` is the map's shares, where ``C[i, j]`` is the rate at which class i is mapped as class j. The rates are measured
-    within each reference class, so the number of polygons of a class has no effect. The model: the polygons of a class are
-    representative of the class over the whole map. Shares are kept between 0 and 1 by maximum likelihood (EM, as in Saerens et
-    al. 2002, doi:10.1162/089976602753284446); where the inverse of C gives such shares, the result is the same. Elsewhere no
-    shares give those of the map: the misfit says by how much.
-
-    Parameters
-    ----------
-    mapped, reference : (N,)
-        Indices in `names` of the map class and the reference class of each pixel.
-    polygon : (N,)
-        Polygon of each pixel.
-    map_share : (K,)
-        Share of each class in the map.
-
-    Raises
-    ------
-    EvaluationError
-        A class has no pixel: its rates are unknown.
-    """
-    k, share = len(names), np.asarray(map_share, float)
-    counts = np.bincount(np.asarray(reference, np.int64) * k + mapped, minlength=k * k).reshape(k, k)
-    absent = [name for name, n in zip(names, counts.sum(1), strict=True) if not n]
-    if absent:
-        raise EvaluationError(
-            f"No reference pixel of: {', '.join(absent)}. A correction needs the confusions of every class."
-        )
-    rates = counts / counts.sum(1, keepdims=True)
-    area = explaining(rates, share)
-    units = np.unique(np.stack([polygon, reference], 1), axis=0, return_inverse=True)[1].ravel()
-    error = _model_error(area, rates, counts.sum(1), (units, np.asarray(mapped), np.asarray(reference)))
-    whole, misfit = tuple(float(v) for v in share), float(np.abs(area @ rates - share / share.sum()).max())
-    found = tuple(map(float, area)), error, whole, tuple(names), len(np.unique(polygon))
-    return Corrected(*found, misfit, float(np.linalg.cond(rates)))
-
-
-def explaining(rates: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the shares p (K,), between 0 and 1, for which ``p @ rates`` has the highest likelihood of `share` (K,) (EM)."""
-    k = len(share)
-    area = 0.9 * share / share.sum() + 0.1 / k  # a class that is not mapped may still exist
-    for _ in range(STEPS):
-        expected = area @ rates
-        new = area * (rates @ np.divide(share, expected, out=np.zeros(k), where=expected > 0))
-        done = float(np.abs(new - area).max()) < 1e-12
-        area = new / new.sum()
-        if done:
-            break
-    return np.asarray(area)
-
-
-def _model_error(
-    area: NDArray[np.float64],
-    rates: NDArray[np.float64],
-    held: NDArray[Any],
-    pixels: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
-) -> tuple[float, ...]:
-    """Return the standard errors of the corrected shares (K,), by linearisation over the polygons of each class.
-
-    `held` (K,) is the number of pixels of each reference class, and `pixels` the polygon (0 to U − 1), the map class and the
-    reference class of each pixel. A class with one polygon has NaN, and no part in the errors of the other classes.
-    """
-    k, (unit, mapped, reference) = len(area), pixels
-    if np.linalg.cond(rates) > SINGULAR:
-        return (math.nan,) * k
-    of_unit = np.zeros(int(unit.max()) + 1, np.int64)
-    of_unit[unit] = reference
-    counts = np.bincount(unit * k + mapped, minlength=len(of_unit) * k).reshape(-1, k)
-    change = (counts - counts.sum(1, keepdims=True) * rates[of_unit]) / held[of_unit][:, None]
-    influence = (area[of_unit][:, None] * change) @ np.linalg.inv(rates)
-    n = np.bincount(of_unit, minlength=k)
-    few = np.where(n > 1, n / np.maximum(n - 1, 1), 0.0)[of_unit][:, None]
-    return tuple(float(v) for v in np.where(n > 1, np.sqrt((few * influence**2).sum(0)), math.nan))
 
 
 @dataclass(frozen=True)

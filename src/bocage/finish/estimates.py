@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
-from bocage.evaluation.area import MISFIT, SINGULAR, Estimate, explaining
+from bocage.evaluation.area import Estimate
+from bocage.evaluation.correction import MISFIT, SINGULAR, explaining
 from bocage.finish.likeness import Likeness
 from bocage.intervals import is_spread
 

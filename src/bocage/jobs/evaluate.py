@@ -13,6 +13,7 @@ from bocage.disk import write_json
 from bocage.errors import EvaluationError, RunFolderError
 from bocage.evaluation import Adjusted, Elsewhere, Legends, Predictions, Strata, predictions_of, stratified, transfer_of
 from bocage.evaluation.sample import Drawn, Labelled, read_sample
+from bocage.grid import Grid
 from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
 from bocage.layout import ModelLayout, RunLayout
@@ -27,6 +28,7 @@ from bocage.mapping import (
     is_edited,
     open_delivered,
     open_map_folder,
+    pixel_areas,
     predict_at,
     proposal,
 )
@@ -62,7 +64,12 @@ def evaluate_sample(
     land = map_of(recipe, open_scene(recipe, progress, out).grid, out)
     found = sampled_on(land, path, drawn, labels, progress)
     stratum, sizes = _named_strata(drawn, recipe.legend)
-    strata = Strata(sizes, {stratum[drawn.stratum == code][0]: n for code, n in found.outside.items()})
+    outside = {stratum[drawn.stratum == code][0]: n for code, n in found.outside.items()}
+    pixel, areas = pixel_areas_of(drawn), None
+    if pixel is not None and fingerprint(land.files["classes"]) == drawn.fingerprint:
+        by_code = dict(zip(land.legend.codes, _shares(land), strict=True))
+        areas = {name: by_code[code] for name, code in zip(sizes, drawn.sizes, strict=True)}
+    strata = Strata(sizes, outside, None if pixel is None else pixel[found.number], areas)
     estimates = stratified(stratum[found.number], found.mapped, found.label, strata, recipe.legend.names, _shares(land))
     layout = RunLayout(out)
     Sampled(estimates, path.name, fingerprint_of(layout.map) or "").save(layout.sample)
@@ -76,6 +83,13 @@ def _shares(land: LandCoverMap) -> list[float]:
     )
     by_code = dict(zip(own.legend.codes, own.shares, strict=True))
     return [by_code.get(code, 0.0) for code in land.legend.codes]
+
+
+def pixel_areas_of(drawn: Drawn) -> NDArray[np.float64] | None:
+    """Return the area on the ground of each pixel of a design in m², (N,); None if all have the same: not in degrees."""
+    shape = int(drawn.row.max(initial=0)) + 1, int(drawn.column.max(initial=0)) + 1
+    area = pixel_areas(Grid.of(drawn.crs, Affine(*drawn.transform[:6]), shape))[drawn.row]
+    return area if len(area) and np.ptp(area) > 0 else None
 
 
 def _named_strata(drawn: Drawn, legend: Legend) -> tuple[NDArray[np.str_], dict[str, int]]:
@@ -100,9 +114,11 @@ class OnMap:
     it is reduced to the same part: the pixels with a label stand for all."""
 
     def weights(self, drawn: Drawn) -> NDArray[np.float64]:
-        """Return the number of pixels of the sampled area for which each pixel stands, (N,)."""
+        """Return the number of pixels of the sampled area, or in degrees its area, for which each pixel stands, (N,)."""
         count = Strata(drawn.sizes, self.outside).drawn(drawn.stratum[self.number])
-        return np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[self.number].tolist()])
+        found = np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[self.number].tolist()])
+        pixel = pixel_areas_of(drawn)
+        return found if pixel is None else found * pixel[self.number]
 
 
 def sampled_on(land: LandCoverMap, path: Path, drawn: Drawn, labels: Labelled, progress: Progress) -> OnMap:

@@ -39,6 +39,7 @@ from bocage.mapping import (
     codes_beside,
     make_map,
     open_map,
+    pixel_areas,
     predict_at,
 )
 from bocage.progress import Progress
@@ -272,7 +273,8 @@ class Run:
                 raise EvaluationError(f"no test pixel of: {', '.join(absent)}. Every class needs test polygons.")
             if weight is None:
                 return corrected(tested.predicted, tested.label, tested.polygon, areas.shares, names)
-            drawn = Clusters(samples.cluster[test], unit)
+            drawn, pixel = Clusters(samples.cluster[test], unit), pixel_areas(self.scene.grid)[tested.row]
+            weight = weight * pixel if np.ptp(pixel) else weight  # in degrees, pixels have different areas
             return clustered(tested.predicted, tested.label, drawn, weight, areas.shares, names)
         except EvaluationError as error:
             self.progress.say(f"No areas are estimated: {error}")

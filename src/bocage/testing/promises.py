@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.evaluation.area import Adjusted, Clusters, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, clustered, stratified
+from bocage.evaluation.correction import corrected
 from bocage.evaluation.paired import resampled_t
 from bocage.training.calibration import calibrate, reliability_of
 
