@@ -443,3 +443,17 @@ def test_a_geographic_map_keeps_its_places(tmp_path):
     with rasterio.open(tmp_path / "out/map/classes.tif") as dataset:
         assert dataset.transform == maps[0].grid.transform
         assert dataset.colormap(1)[4] == (*LEGEND.rgb(0), 255)
+
+
+def test_a_map_with_holes_is_compared_with_the_fused_one_where_it_has_a_class():
+    """Its accuracy was that of its pixels, but the test took the others for errors: p was below 0.001 here."""
+    label = np.tile(np.array([0, 1], np.int16), 50)
+    own = np.where(np.arange(100) < 60, label, -1).astype(np.int64)
+    number, sure = np.arange(100, dtype=np.int32), np.ones(100, np.float32)
+    fused = Predictions(number, number, number // 2, label, label, sure, sure)
+    found = fuse_job.figures_of_map(fused, own, ("a", "b"))
+    assert (found["pixels"], found["overall_accuracy"], found["p"]) == (60, 1.0, 1.0)
+    own[:20] = 1 - own[:20]
+    found = fuse_job.figures_of_map(fused, own, ("a", "b"))
+    assert found["overall_accuracy"] == pytest.approx(40 / 60)
+    assert found["p"] == pytest.approx(0.00157, abs=1e-4)  # 10 of 30 polygons, 2 pixels each

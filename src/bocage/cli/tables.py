@@ -164,10 +164,19 @@ def print_fusion(found: dict[str, Any]) -> None:
     if not accuracy:
         return
     title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons that no map was trained on"
-    table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "p of the difference", title=title)
+    heads = (
+        "map",
+        "test pixels with a class",
+        "overall accuracy",
+        "kappa",
+        "weighted F-measure",
+        "p of the difference",
+    )
+    table = Table(*heads, title=title)
     for name, figures in {"fused": accuracy["fused"], **accuracy["maps"]}.items():
         values = (figures.get(key) for key in ("overall_accuracy", "kappa", "f1_weighted", "p"))
-        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
+        shown = ("–" if value is None else f"{value:.3f}" for value in values)
+        table.add_row(name, str(figures.get("pixels", accuracy["pixels"])), *shown)
     _console().print(table)
 
 

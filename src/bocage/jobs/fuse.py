@@ -36,7 +36,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import MapOrigin, held, tested_at
 from bocage.sources.raster import inspect
 
-FORMAT = 4
+FORMAT = 5
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""
@@ -201,9 +201,7 @@ class _Work:
         tested.to_parquet(self.layout.test)
         untested = tested.without(names)
         for folder, own in zip(self.folders, pixels.positions, strict=True):
-            test, seen = clustered_mcnemar(tested.right, own == tested.label, tested.polygon), own >= 0
-            matrix = ConfusionMatrix.of(tested.label[seen], own[seen], names, untested).without_absent
-            maps[str(folder)] = figures_of(matrix) | {"p": test.p}
+            maps[str(folder)] = figures_of_map(tested, own, names)
         return {
             "pixels": len(tested), "polygons": len(np.unique(tested.polygon)),
             "fused": figures_of(tested.matrix(names, untested)), "maps": maps, "untested": list(untested),
@@ -255,3 +253,15 @@ class _Work:
         )
         polygon = pixels.units[0].astype(np.int32)
         return Predictions(row, column, polygon, pixels.label, predicted.astype(np.int16), confidence, confidence)
+
+
+def figures_of_map(tested: Predictions, own: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, float | None]:
+    """Return the accuracy of one of the maps, and the p-value of its difference from the fused map, at the same pixels.
+
+    These are the test pixels at which the map has a class, `own` (N,); it is -1 at the others.
+    """
+    seen = own >= 0
+    label, mapped = tested.label[seen], own[seen]
+    matrix = ConfusionMatrix.of(label, mapped, names).without_absent
+    test = clustered_mcnemar(tested.right[seen], mapped == label, tested.polygon[seen])
+    return {"pixels": len(label), **figures_of(matrix), "p": test.p if len(label) else None}
