@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -22,6 +23,7 @@ from bocage.jobs.compare import compare_models
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
+from bocage.run import drawn_units
 from bocage.testing import tiny_landscape
 from bocage.training import Trainer
 from bocage.words import Note
@@ -89,6 +91,24 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     assert len(said["corrected_resampled_t"]) == len(said["mcnemar_by_polygons"]) == 3
     assert said["significantly_best"] is None
     assert said["failed"]["gru"].startswith("its process was killed")
+
+
+def test_models_are_tested_by_the_blocks_that_were_drawn(tmp_path):
+    each = {label: some_predictions(seed, 0.8) for seed, label in enumerate(("one", "other"))}
+    polygon, run = each["one"][0].polygon, RunLayout(tmp_path)
+    table = pd.DataFrame({"polygon": np.unique(polygon)}).assign(block=lambda found: found.polygon // 4)
+    table.to_parquet(run.samples)
+    for unit in ("polygon", "block"):
+        run.score.write_text(json.dumps({"design": {"drawn": unit}}))
+        units, lines = drawn_units(run, polygon), [line(label, found) for label, found in each.items()]
+        found = set_beside(lines, each, "overall_accuracy", 0, {}, units)
+        number = polygon // 4 if unit == "block" else polygon
+        assert (found.by_polygons[0].n, found.by_polygons[0].test) == (
+            len(np.unique(number)),
+            f"McNemar, {unit}s as clusters",
+        )
+        text, _ = page_of(write_comparison(found, run, "two")["html"])
+        assert f"test with {unit}s as clusters" in text
 
 
 @pytest.mark.parametrize("metric", ["quantity_disagreement", "allocation_disagreement"])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
+from bocage.evaluation.area import Clusters
 from bocage.evaluation.metrics import METRICS, lower_is_better
 from bocage.evaluation.paired import Paired, all_pairs, best_of, clustered_mcnemar, told_together
 from bocage.evaluation.predictions import Predictions
@@ -42,7 +43,7 @@ class Comparison:
     pairs: tuple[Paired, ...]
     """Corrected resampled t-test of each pair of models over all draws; empty if `refused`."""
     by_polygons: tuple[Paired, ...]
-    """McNemar's test of each pair of models on one draw, with polygons as clusters; empty if `refused`."""
+    """McNemar's test of each pair of models on one draw, with polygons or drawn blocks as clusters; empty if `refused`."""
     best: str
     """Label of the model with the best mean: the highest, or the lowest if lower values of the metric are better."""
     level_with_best: tuple[str, ...]
@@ -91,6 +92,7 @@ def set_beside(
     metric: str,
     draw: int,
     failed: Mapping[str, str | Note],
+    units: Clusters | None = None,
 ) -> Comparison:
     """Compare models that share their draws.
 
@@ -106,6 +108,8 @@ def set_beside(
         Draw for McNemar's test.
     failed
         Label → error of each model that could not be evaluated.
+    units
+        Sampling units of the test pixels of the draw for McNemar's test; None: their polygons.
 
     Raises
     ------
@@ -120,9 +124,10 @@ def set_beside(
     pairs: list[Paired] = []
     by_polygons: list[Paired] = []
     if not refused:
-        units = [(t.test_units, t.train_units) for t in lines[0].score.trust]
-        pairs = all_pairs(scores, float(np.mean([test / train for test, train in units])))
-        by_polygons = told_together([_mcnemar(tested, a, b, draw) for a, b in combinations(scores, 2)])
+        counts = [(t.test_units, t.train_units) for t in lines[0].score.trust]
+        pairs = all_pairs(scores, float(np.mean([test / train for test, train in counts])))
+        of_draw = {label: every[draw] for label, every in tested.items()}
+        by_polygons = told_together([_mcnemar(of_draw, a, b, units) for a, b in combinations(scores, 2)])
     sign = -1 if lower_is_better(METRICS.get(metric)) else 1
     best, level = best_of({label: sign * values for label, values in scores.items()}, pairs, LEVEL)
     return Comparison(tuple(lines), metric, tuple(pairs), tuple(by_polygons), best, tuple(level), refused, dict(failed))
@@ -151,6 +156,7 @@ def _too_few(scores: Mapping[str, NDArray[np.float64]], metric: str) -> Note | N
     return None
 
 
-def _mcnemar(tested: Mapping[str, Sequence[Predictions]], a: str, b: str, draw: int) -> Paired:
-    first, second = tested[a][draw], tested[b][draw]
-    return clustered_mcnemar(first.right, second.right, first.polygon, (a, b))
+def _mcnemar(tested: Mapping[str, Predictions], a: str, b: str, units: Clusters | None) -> Paired:
+    first, second = tested[a], tested[b]
+    clusters = units or Clusters(first.polygon)
+    return clustered_mcnemar(first.right, second.right, clusters.number, (a, b), clusters.unit)

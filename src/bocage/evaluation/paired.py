@@ -24,7 +24,7 @@ class Paired:
 
     first: str
     second: str
-    test: Literal["corrected resampled t", "naive t", "McNemar, polygons as clusters"]
+    test: Literal["corrected resampled t", "naive t", "McNemar, polygons as clusters", "McNemar, blocks as clusters"]
     difference: float
     """Score of the first model minus score of the second: mean over draws, or over pixels."""
     statistic: float
@@ -32,10 +32,10 @@ class Paired:
     p: float
     """Two-sided p-value; NaN if the difference is the same on every draw and not 0: there is no variance to test it with."""
     effect: float
-    """Difference over its standard deviation between draws (Cohen's d of paired samples), or between polygons; 0 without a
+    """Difference over its standard deviation between draws (Cohen's d of paired samples), or between clusters; 0 without a
     difference, NaN if the difference has no variance."""
     n: int
-    """Number of draws, or of polygons."""
+    """Number of draws, or of polygons or blocks."""
     adjusted: float = math.nan
     """`p` after Holm's correction over all pairs of the same family; NaN if `p` is."""
 
@@ -82,8 +82,9 @@ def clustered_mcnemar(
     right_second: NDArray[np.bool_],
     polygon: NDArray[Any],
     names: tuple[str, str] = ("", ""),
+    unit: Literal["polygon", "block"] = "polygon",
 ) -> Paired:
-    """Return McNemar's test of two models on the same test pixels, with polygons as clusters.
+    """Return McNemar's test of two models on the same test pixels, with polygons as clusters, or blocks.
 
     Let ``d`` be the number of pixels of a polygon that only the first model classifies correctly, minus the number that only
     the second model does. Chi-square is ``(Σ d)² / Σ d²`` with one degree of freedom (Yang, Sun & Hardin 2010,
@@ -94,21 +95,24 @@ def clustered_mcnemar(
     right_first, right_second : (N,)
         Whether each model gives the reference class.
     polygon : (N,)
-        Polygon of each pixel.
+        Polygon of each pixel, or its block: where blocks are drawn, the polygons of a block are not independent.
+    unit
+        What the clusters are.
     """
+    kind: Any = f"McNemar, {unit}s as clusters"
     _, which = np.unique(polygon, return_inverse=True)
     gain = np.bincount(which, right_first.astype(float) - right_second.astype(float))
     k, total = len(gain), float(gain.sum())
     spread = float(np.square(gain).sum())
     difference = total / max(1, len(polygon))
     if not spread:
-        return Paired(*names, "McNemar, polygons as clusters", difference, math.nan, 1.0, 0.0, k)
+        return Paired(*names, kind, difference, math.nan, 1.0, 0.0, k)
     from scipy import stats
 
     z = total / math.sqrt(spread)
     deviation = float(gain.std(ddof=1)) if k > 1 else 0.0
     effect = float(gain.mean()) / deviation if deviation else math.nan  # the same gain in every polygon
-    return Paired(*names, "McNemar, polygons as clusters", difference, z, float(stats.chi2.sf(z * z, 1)), effect, k)
+    return Paired(*names, kind, difference, z, float(stats.chi2.sf(z * z, 1)), effect, k)
 
 
 def holm(p: Sequence[float]) -> list[float]:

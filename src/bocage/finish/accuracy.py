@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.evaluation import Predictions, Score
+from bocage.evaluation import Clusters, Predictions, Score
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.paired import Paired, clustered_mcnemar
 from bocage.grid import Grid
@@ -66,7 +66,7 @@ def accuracy_of_steps(
     files: Mapping[str, Path],
     place: tuple[Grid, Legend],
     metrics: tuple[str, ...],
-    untested: tuple[str, ...],
+    units: Clusters | None = None,
 ) -> Steps | None:
     """Score maps at the test pixels; return None if none of these has a class on the map.
 
@@ -76,8 +76,8 @@ def accuracy_of_steps(
         Layer → file of its classes; the first is the map as it was classified.
     place
         Grid and legend of the map.
-    untested
-        Names of the classes that are mapped but never tested.
+    units
+        Sampling units of the test pixels; None: their polygons.
     """
     grid, legend = place
     table = legend.positions()
@@ -86,13 +86,15 @@ def accuracy_of_steps(
     seen = np.all([positions >= 0 for positions in found.values()], axis=0)
     if not seen.any():
         return None
-    label, polygon = tested.label[seen], tested.polygon[seen]
+    label, polygon, clusters = tested.label[seen], tested.polygon[seen], units or Clusters(tested.polygon)
     scores = {
-        name: Score((ConfusionMatrix.of(label, positions[seen], legend.names, untested).without_absent,), metrics)
+        name: Score((ConfusionMatrix.of(label, positions[seen], legend.names).without_absent,), metrics)
         for name, positions in found.items()
     }
     right = {name: positions[seen] == label for name, positions in found.items()}
     tests = {
-        name: clustered_mcnemar(right[name], right[PIXELS], polygon, (name, PIXELS)) for name in files if name != PIXELS
+        name: clustered_mcnemar(right[name], right[PIXELS], clusters.number[seen], (name, PIXELS), clusters.unit)
+        for name in files
+        if name != PIXELS
     }
     return Steps(draw, len(np.unique(polygon)), int((~seen).sum()), scores, tests)

@@ -26,7 +26,7 @@ from bocage.mapping import pixels_per_second
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
-from bocage.run import COMPARING, held, open_run, open_scene, placed, segment_first
+from bocage.run import COMPARING, drawn_units, held, open_run, open_scene, placed, segment_first
 from bocage.training import Trained
 from bocage.words import Note
 
@@ -123,7 +123,8 @@ def compare_models(
         for entry in done:
             _time(entry, out)
     tested = {entry.label: _tested(entry) for entry in done}
-    return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed)
+    units = drawn_units(done[0].layout, tested[done[0].label][recipe.map.draw].polygon) if done else None
+    return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed, units)
 
 
 def _jobs(recipe: Recipe) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bocage.disk import Watch, artefact, checksums_of, digest, read_checksums, write_json
 from bocage.errors import FinishError, RunFolderError
-from bocage.evaluation import Predictions, load_score
+from bocage.evaluation import Predictions
 from bocage.finish import Finishing
 from bocage.finish.accuracy import PIXELS, accuracy_of_steps
 from bocage.finish.regularise import regularise
@@ -26,7 +26,7 @@ from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
-from bocage.run import Inputs, RunFolder, held, test_pixels_of, tested_at
+from bocage.run import Inputs, RunFolder, drawn_units, held, test_pixels_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
@@ -235,12 +235,10 @@ class _Finishing:
         files = {PIXELS: land.path("classes")}
         files |= {"voted": layout.map.voted} if self.settings.votes else {}
         files |= {"regularised": layout.map.regularised} if self.settings.regularises else {}
-        of_run = layout.split(recipe.map.draw).score
-        draw, untested = None, tested.without(land.legend.names)
-        if of_run.exists():
-            draw, untested = recipe.map.draw, load_score(of_run).matrix.untested
+        draw = recipe.map.draw if layout.split(recipe.map.draw).score.exists() else None
         place = (land.grid, land.legend)
-        found = accuracy_of_steps(tested, draw, files, place, recipe.evaluation.names, untested)
+        units = drawn_units(layout, tested.polygon) if draw is not None else None
+        found = accuracy_of_steps(tested, draw, files, place, recipe.evaluation.names, units)
         if found is None:
             self.progress.say("The accuracy of the finished map is not measured: no test pixel has a class on the map.")
             return

@@ -9,7 +9,7 @@ import numpy as np
 
 from bocage.disk import digest, sha256_of
 from bocage.errors import FinishError
-from bocage.evaluation import ConfusionMatrix, Predictions
+from bocage.evaluation import Clusters, ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
 from bocage.finish.districts import Unit, read_districts
 from bocage.finish.reconcile import Fit, Reconciliation, Tally
@@ -22,7 +22,7 @@ from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
-from bocage.run import held, test_pixels_of, test_predictions_of, tested_at
+from bocage.run import MapOrigin, drawn_units, held, test_pixels_of, test_predictions_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
@@ -223,7 +223,9 @@ class _Work:
             self.progress.say("The accuracy is not measured: no test pixel has a class on the map.")
             return None
         new.to_parquet(self.layout.test)
-        test = clustered_mcnemar(new.right, before == new.label, new.polygon)
+        origin = MapOrigin.of(self.folder)
+        units = Clusters(new.polygon) if isinstance(origin, str) else drawn_units(origin.run, new.polygon)
+        test = clustered_mcnemar(new.right, before == new.label, units.number, unit=units.unit)
         names, untested = land.legend.names, tested.without(land.legend.names)
         was = ConfusionMatrix.of(new.label, before, names, untested).without_absent
         found = {

@@ -29,6 +29,7 @@ def write_comparison(found: Comparison, run: RunLayout, name: str, language: str
         "failed": {label: sentence("note_text", language, text=why) for label, why in (found.failed or {}).items()},
         "pairs": [_pair(pair, language) for pair in found.pairs],
         "by_polygons": [_pair(pair, language) for pair in found.by_polygons],
+        "blocks": any("blocks" in pair.test for pair in found.by_polygons),
         "draws": len(found.lines[0].score.matrices),
     }
     render("comparison.html", language, files["html"], context)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         NOT_TESTED,
         OTHER_MODEL,
         MapOrigin,
+        drawn_units,
         test_pixels_of,
         test_predictions_of,
         tested_at,
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARING", "EDITED", "NOT_EVALUATED", "NOT_TESTED", "OTHER_MODEL", "STAGES", "Evaluated", "Inputs", "MapOrigin",
-    "RegionChoice", "Run", "RunFolder", "SitesRun", "TrainedOn", "claim", "examine", "has_results", "held", "map_region",
-    "missed_at_sites", "open_chosen", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first",
-    "segment_objects", "settled", "test_pixels_of", "test_predictions_of", "tested_at",
+    "RegionChoice", "Run", "RunFolder", "SitesRun", "TrainedOn", "claim", "drawn_units", "examine", "has_results", "held",
+    "map_region", "missed_at_sites", "open_chosen", "open_run", "open_scene", "open_sites", "placed", "prepared",
+    "segment_first", "segment_objects", "settled", "test_pixels_of", "test_predictions_of", "tested_at",
 ]  # fmt: skip
 
 later(__name__)

@@ -1,5 +1,6 @@
 """The run whose model made a map, and the file of its test pixels."""
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bocage.disk import artefact, damaged, safe_name
 from bocage.errors import TrainedError, UnknownNameError
-from bocage.evaluation import Predictions
+from bocage.evaluation import Clusters, Predictions
 from bocage.layout import FusionLayout, MapLayout, ReconciledLayout, RunLayout, SplitLayout
 from bocage.machine import versions
 from bocage.mapping import Item, is_edited
@@ -162,6 +164,19 @@ def test_predictions_of(folder: Path, test: Path) -> Predictions:
     """Read the file of :func:`test_pixels_of`; of a run with several sites, the test pixels of the site of the map."""
     origin = MapOrigin._of_site(folder.resolve())
     return origin.read(test) if origin else Predictions.from_parquet(test)
+
+
+def drawn_units(run: RunLayout, polygon: NDArray[Any]) -> Clusters:
+    """Return the sampling units of test pixels in the polygons (N,) of a run: blocks if it draws blocks, else the polygons."""
+    if not (run.score.exists() and run.samples.exists()):
+        return Clusters(polygon)
+    with artefact(run.score):
+        drawn = json.loads(run.score.read_text(encoding="utf-8"))["design"].get("drawn")
+    if drawn != "block":
+        return Clusters(polygon)
+    with artefact(run.samples):
+        table = pd.read_parquet(run.samples, columns=["polygon", "block"]).drop_duplicates("polygon")
+    return Clusters(table.set_index("polygon").block.reindex(polygon).to_numpy(), "block")
 
 
 def _recipe_table(layout: RunLayout) -> dict[str, Any]:
