@@ -568,3 +568,16 @@ def test_shares_are_those_of_the_area_of_pixels_in_degrees(known):
     assert np.std([one.value for one in share]) == pytest.approx(np.nanmean([one.error for one in share]), rel=0.2)
     counted = stratified(mapped[pick], mapped[pick], truth[pick], {0: 10_000, 1: 10_000}, names)
     assert counted.area[0].low > true
+
+
+def test_nothing_is_estimated_where_no_test_pixel_has_a_class_of_the_map():
+    """Its part of the map was given to the other classes: 9 % (0.5 to 17) were estimated of a class of 37 % of the map."""
+    reference = np.repeat([0, 0, 1, 1, 2], 10)
+    mapped, unit = np.where(reference == 2, 0, reference), Clusters(np.arange(50) // 5)
+    mapped[:3] = 1
+    with pytest.raises(
+        EvaluationError, match=r"no test pixel is mapped as: c, which the map has in 37\.0 % of its area"
+    ):
+        clustered(mapped, reference, unit, np.ones(50), [0.45, 0.18, 0.37], "abc")
+    found = clustered(mapped, reference, unit, np.ones(50), [0.6, 0.396, 0.004], "abc")
+    assert sum(one.value for one in found.area) == pytest.approx(1)

@@ -291,12 +291,13 @@ def clustered(
     Raises
     ------
     EvaluationError
-        There are fewer than two sampling units.
+        There are fewer than two sampling units, or no test pixel is mapped as classes of more than ``UNSEEN`` of the map.
     """
     share, given = np.asarray(map_share, float), np.asarray(weight, float)
     held = np.bincount(mapped, given, len(share))
     seen = held > 0
-    share = np.where(seen, share, 0.0) / max(share[seen].sum(), 1e-300)
+    _check_seen(share / share.sum(), seen, names)
+    share = np.where(seen, share, 0.0) / share[seen].sum()
     weight = given * share[mapped] / held[mapped]
     _, which = np.unique(clusters.number, return_inverse=True)
     k, unit = int(which.max()) + 1 if len(which) else 0, clusters.unit
@@ -322,6 +323,26 @@ def clustered(
 
     design = f"all pixels of the test polygons, by inclusion weight and mapped class; variance between {unit}s"
     return _Weighted(mapped, reference, weight, names, k, design).adjusted(ratio, list(map_share))
+
+
+UNSEEN = 0.005
+"""Share of the map in classes that no test pixel is mapped as, up to which the estimates are those of the other part."""
+
+
+def _check_seen(share: NDArray[np.float64], seen: NDArray[np.bool_], names: Sequence[str]) -> None:
+    """Check that test pixels are mapped as the classes with nearly all of the map, of which they have `share` (K,).
+
+    Raises
+    ------
+    EvaluationError
+        They are not: what the reference is where the map has the other classes is not known.
+    """
+    if (unseen := float(share[~seen].sum())) > UNSEEN:
+        absent = ", ".join(name for name, has, own in zip(names, seen, share, strict=True) if own and not has)
+        raise EvaluationError(
+            f"no test pixel is mapped as: {absent}, which the map has in {100 * unseen:.1f} % of its area. What is there is not "
+            "known. Add test polygons, or draw a validation sample of the map (bocage sample-design)."
+        )
 
 
 @dataclass(frozen=True)
