@@ -581,3 +581,14 @@ def test_nothing_is_estimated_where_no_test_pixel_has_a_class_of_the_map():
         clustered(mapped, reference, unit, np.ones(50), [0.45, 0.18, 0.37], "abc")
     found = clustered(mapped, reference, unit, np.ones(50), [0.6, 0.396, 0.004], "abc")
     assert sum(one.value for one in found.area) == pytest.approx(1)
+
+
+def test_the_model_error_of_a_class_without_a_confusion_is_not_known():
+    """It was 0, as if the corrected area were exact."""
+    reference, polygon = np.repeat([0, 1, 2], 40), np.arange(120) // 4
+    mapped = reference.copy()
+    assert np.isnan(corrected(mapped, reference, polygon, [0.5, 0.3, 0.2], "abc").error).all()
+    mapped[:6] = 1
+    found = corrected(mapped, reference, polygon, [0.5, 0.3, 0.2], "abc")
+    assert np.isnan(found.error).tolist() == [False, False, True]
+    assert found.as_dict()["per_class"]["c"]["model_error"] is None

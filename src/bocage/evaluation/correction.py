@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
+from bocage.intervals import is_spread
 
 STEPS = 20_000
 """Maximum number of steps towards the corrected shares."""
@@ -29,7 +30,8 @@ class Corrected:
     """Corrected share of each class in the mapped area, 0 to 1."""
     error: tuple[float, ...]
     """Standard error of the correction under its model; NaN of a class with one polygon, whose part in the errors of the other
-    classes is left out, and of all classes if the confusion matrix cannot be inverted."""
+    classes is left out, of a class that is confused in no polygon, so that the error is not known, and of all classes if the
+    confusion matrix cannot be inverted."""
     mapped: tuple[float, ...]
     """Share of each class in the map, 0 to 1."""
     names: tuple[str, ...]
@@ -150,7 +152,8 @@ def _model_error(
     """Return the standard errors of the corrected shares (K,), by linearisation over the polygons of each class.
 
     `held` (K,) is the number of pixels of each reference class, and `pixels` the polygon (0 to U − 1), the map class and the
-    reference class of each pixel. A class with one polygon has NaN, and no part in the errors of the other classes.
+    reference class of each pixel. A class with one polygon has NaN, and no part in the errors of the other classes. So has a
+    class whose rates do not vary between polygons: nothing is known of its error, which is not 0.
     """
     k, (unit, mapped, reference) = len(area), pixels
     if np.linalg.cond(rates) > SINGULAR:
@@ -162,4 +165,5 @@ def _model_error(
     influence = (area[of_unit][:, None] * change) @ np.linalg.inv(rates)
     n = np.bincount(of_unit, minlength=k)
     few = np.where(n > 1, n / np.maximum(n - 1, 1), 0.0)[of_unit][:, None]
-    return tuple(float(v) for v in np.where(n > 1, np.sqrt((few * influence**2).sum(0)), math.nan))
+    errors = np.sqrt((few * influence**2).sum(0))
+    return tuple(float(e) if several and is_spread(e) else math.nan for e, several in zip(errors, n > 1, strict=True))
