@@ -12,6 +12,7 @@ from shapely import LineString, box
 
 from bocage.advice.causes import Evidence, causes_of
 from bocage.advice.doubt import doubt_of
+from bocage.advice.findings import Findings
 from bocage.advice.settings import Doubting
 from bocage.advice.shift import Shift, shift_of
 from bocage.api.project import Project
@@ -457,6 +458,15 @@ def test_a_class_in_one_block_is_judged_by_models_that_know_it_only(unit, judged
         wrong = found.doubt().wrong
         assert np.isnan(wrong[label == 2]).all() != second
         assert np.nanmax(wrong) < 0.5
+
+
+def test_no_wrong_label_is_expected_or_excluded_in_a_class_that_is_not_judged():
+    found = SimpleNamespace(
+        doubt=SimpleNamespace(wrong=np.array([0.9, 0.2, np.nan, np.nan])),
+        doubtful=np.array([True, False, False, False]),
+    )
+    counted = Findings.counts(found, ["a", "a", "b", "b"])
+    assert counted == {"a": (2, 1, pytest.approx(1.1)), "b": (2, 0, None)}
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):

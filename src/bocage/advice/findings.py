@@ -136,19 +136,24 @@ class Findings:
             "region": listed["region"],
         }
 
-    def counts(self, group: Sequence[str]) -> dict[str, tuple[int, int, float]]:
-        """Return, by value of `group` (P,), numbers of polygons and of doubtful ones, and the expected number of wrong labels."""
+    def counts(self, group: Sequence[str]) -> dict[str, tuple[int, int, float | None]]:
+        """Return, by value of `group` (P,), numbers of polygons and of doubtful ones, and the expected number of wrong labels.
+
+        The expected number is None if none of the polygons was judged.
+        """
         found, names = {}, np.array(group, object)
         for value in sorted(set(group)):
             own = np.asarray(names == value)
-            found[value] = (int(own.sum()), int(self.doubtful[own].sum()), float(np.nansum(self.doubt.wrong[own])))
+            wrong = self.doubt.wrong[own]
+            expected = None if np.isnan(wrong).all() else float(np.nansum(wrong))
+            found[value] = (int(own.sum()), int(self.doubtful[own].sum()), expected)
         return found
 
-    def by_class(self) -> dict[str, tuple[int, int, float]]:
+    def by_class(self) -> dict[str, tuple[int, int, float | None]]:
         """Return the counts of each class."""
         return self.counts([self.classes[k] for k in self.label])
 
-    def by_region(self) -> dict[str, tuple[int, int, float]]:
+    def by_region(self) -> dict[str, tuple[int, int, float | None]]:
         """Return the counts of each class in each region; empty without regions."""
         pairs = [f"{r}: {self.classes[k]}" for r, k in zip(self.region, self.label, strict=True) if r]
         return self.counts(pairs) if len(pairs) == len(self.label) else {}

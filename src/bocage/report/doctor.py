@@ -124,7 +124,7 @@ def _given(findings: Findings, language: str) -> list[str]:
     ]
 
 
-def _rows(counts: Mapping[str, tuple[int, int, float]], language: str) -> list[tuple[str, ...]]:
+def _rows(counts: Mapping[str, tuple[int, int, float | None]], language: str) -> list[tuple[str, ...]]:
     return [
         (name, whole(n, language), whole(doubtful, language), number(expected, language, 1))
         for name, (n, doubtful, expected) in counts.items()
