@@ -417,11 +417,11 @@ def test_labels_that_cannot_be_judged_are_reported(tmp_path):
     table = pd.read_csv(layout.polygons("csv"))
     assert table.iloc[-1][["class", "cause"]].tolist() == ["vine", "not_judged"]
     assert np.isnan(table.wrong.iloc[-1])
-    assert "polygons at fewer than 3 places: vine." in layout.page.read_text()
+    assert "polygons or blocks knew the class: vine." in layout.page.read_text()
     french = Project(
         read_recipe(tmp_path / "table.toml", ['report.language="fr"']), tmp_path / "fr", quiet=True
     ).doctor()
-    assert "en moins de 3 endroits\N{NO-BREAK SPACE}: vine." in french.path.read_text()
+    assert "la connaissait\N{NO-BREAK SPACE}: vine." in french.path.read_text()
 
 
 def test_polygons_of_several_classes_are_not_judged_by_one_of_them():
