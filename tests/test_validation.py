@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import pandas as pd
 import pytest
 import rasterio
 import shapely
+from pyproj import Transformer
 
 from bocage.api import Project
 from bocage.cli import main
 from bocage.errors import EvaluationError
 from bocage.evaluation.sample import Drawn
 from bocage.evaluation.sample_labels import meaning_of
+from bocage.jobs.evaluate import OUTSIDE, mapped_at
+from bocage.jobs.sample_design import map_of
 from bocage.legend import ClassSet, LandClass, Legend
 from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.words import number, words_of
 from conftest import GRU
 from test_report import foreign, page_of
@@ -498,3 +503,28 @@ def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert "is damaged" in capsys.readouterr().err
     assert main(["sample-design", str(mapped), "--out", "nowhere"]) == 1
     assert "has no map" in capsys.readouterr().err
+
+
+def test_a_sample_of_a_map_in_another_crs_is_read_at_its_places(mapped):
+    """The coordinates were taken for those of the map, so that one of the neighbouring UTM zone had classes of this map."""
+    recipe, out = read_recipe(mapped), Path("out")
+    land = map_of(recipe, open_scene(recipe, out=out).grid, out)
+    grid, size = land.grid, 400
+    row, column = (np.random.default_rng(axis).integers(0, n, size) for axis, n in enumerate(grid.shape))
+    own = Drawn(row, column, np.zeros(size, int), {}, "", grid.crs.to_wkt(), tuple(grid.transform)[:6])
+    known = mapped_at(own, land)
+    zone = int(str(grid.crs.to_epsg())[-2:])
+    beside = f"EPSG:{grid.crs.to_epsg() + (1 if zone < 60 else -1)}"
+    assert (mapped_at(replace(own, crs=beside), land) == OUTSIDE).all()
+
+    west, south, east, north = Transformer.from_crs(grid.crs.proj, 4326, always_xy=True).transform_bounds(*grid.bounds)
+    step = (north - south) / 500  # a map in degrees of the same place
+    x, y = Transformer.from_crs(grid.crs.proj, 4326, always_xy=True).transform(
+        grid.transform.c + (column + 0.5) * grid.transform.a, grid.transform.f + (row + 0.5) * grid.transform.e
+    )
+    moved = replace(
+        own, row=np.floor((north - y) / step).astype(int), column=np.floor((x - west) / step).astype(int),
+        crs="EPSG:4326", transform=(step, 0.0, west, 0.0, -step, north),
+    )  # fmt: skip
+    found = mapped_at(moved, land)
+    assert (found == known).mean() > 0.85  # the pixels in degrees have other centres

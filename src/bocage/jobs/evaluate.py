@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import CRS, Transformer
 
 from bocage.disk import write_json
 from bocage.errors import EvaluationError, RunFolderError
@@ -87,9 +88,14 @@ def _shares(land: LandCoverMap) -> list[float]:
 
 def pixel_areas_of(drawn: Drawn) -> NDArray[np.float64] | None:
     """Return the area on the ground of each pixel of a design in m², (N,); None if all have the same: not in degrees."""
-    shape = int(drawn.row.max(initial=0)) + 1, int(drawn.column.max(initial=0)) + 1
-    area = pixel_areas(Grid.of(drawn.crs, Affine(*drawn.transform[:6]), shape))[drawn.row]
+    area = _ground_areas(drawn)
     return area if len(area) and np.ptp(area) > 0 else None
+
+
+def _ground_areas(drawn: Drawn) -> NDArray[np.float64]:
+    """Return the area on the ground of each pixel of a design in m², (N,)."""
+    shape = int(drawn.row.max(initial=0)) + 1, int(drawn.column.max(initial=0)) + 1
+    return pixel_areas(Grid.of(drawn.crs, Affine(*drawn.transform[:6]), shape))[drawn.row]
 
 
 def _named_strata(drawn: Drawn, legend: Legend) -> tuple[NDArray[np.str_], dict[str, int]]:
@@ -176,8 +182,7 @@ def _check_sampled(drawn: Drawn, on_map: NDArray[np.bool_], land: LandCoverMap, 
         if len(own):
             common += size * own.mean()
             variance += size**2 * own.mean() * (1 - own.mean()) / max(1, len(own) - 1)
-    then, now = (abs(Affine(*transform[:6]).determinant) for transform in (drawn.transform, land.grid.transform))
-    pixels = float(open_map_folder(land.folder.path).areas.pixels.sum()) * now / then
+    pixels = float(open_map_folder(land.folder.path).areas.pixels.sum()) / _ratio_of_pixels(drawn, land.grid)
     unsampled = 1 - (common + 3 * math.sqrt(variance)) / pixels if pixels else 0.0
     if unsampled > UNSAMPLED:
         raise EvaluationError(
@@ -191,14 +196,32 @@ def _check_sampled(drawn: Drawn, on_map: NDArray[np.bool_], land: LandCoverMap, 
         )
 
 
+def _ratio_of_pixels(drawn: Drawn, grid: Grid) -> float:
+    """Return the area of a pixel of a design over that of a pixel of a grid."""
+    if _same_crs(drawn, grid):
+        then, now = (abs(Affine(*transform[:6]).determinant) for transform in (drawn.transform, grid.transform))
+        return then / now
+    return float(_ground_areas(drawn).mean() / pixel_areas(grid).mean())
+
+
+def _same_crs(drawn: Drawn, grid: Grid) -> bool:
+    return bool(CRS.from_user_input(drawn.crs) == grid.crs.proj)
+
+
 OUTSIDE, NODATA = -2, -1
 """Class positions of sampled pixels that are outside the map, or have no class on the map."""
 
 
 def mapped_at(drawn: Drawn, land: LandCoverMap) -> NDArray[np.int64]:
-    """Return the position of the current map class at each sampled pixel, (N,); negative without a class."""
+    """Return the position of the current map class at each sampled pixel, (N,); negative without a class.
+
+    The map may have another CRS than the one from which the sample was drawn.
+    """
     a, b, grid = Affine(*drawn.transform), ~land.grid.transform, land.grid
     x, y = a.c + (drawn.column + 0.5) * a.a, a.f + (drawn.row + 0.5) * a.e
+    if not _same_crs(drawn, grid):
+        x, y = Transformer.from_crs(drawn.crs, grid.crs.proj, always_xy=True).transform(x, y)
+        x, y = (np.where(np.isfinite(one), one, -1e12) for one in (x, y))  # without a place in the CRS of the map
     column, row = np.floor(b.c + x * b.a).astype(int), np.floor(b.f + y * b.e).astype(int)
     inside = (row >= 0) & (column >= 0) & (row < grid.shape[0]) & (column < grid.shape[1])
     table = land.legend.positions()  # −1, as NODATA, of codes that are no class
