@@ -19,7 +19,7 @@ from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Areas
-from bocage.report.sections.area import area
+from bocage.report.sections.area import area, unadjusted
 from bocage.run import Run
 from bocage.run.parts import score_by_part
 from bocage.samples import Labelled, Pixels, Split
@@ -579,6 +579,14 @@ def test_nothing_is_estimated_where_no_test_pixel_has_a_class_of_the_map():
         EvaluationError, match=r"no test pixel is mapped as: c, which the map has in 37\.0 % of its area"
     ):
         clustered(mapped, reference, unit, np.ones(50), [0.45, 0.18, 0.37], "abc")
+    legend = Legend(tuple(LandClass(k + 1, name) for k, name in enumerate("abc")))
+    made = SimpleNamespace(
+        areas=Areas(legend, np.array([45, 18, 37]), np.array([45.0, 18, 37])), language="en", until=None,
+        samples=SimpleNamespace(weight=np.ones(50), legend=legend, without=lambda test: []), draw=SimpleNamespace(test=unit),
+        estimates=SimpleNamespace(area=None, sample=None, refused=None), score=SimpleNamespace(tests=True),
+        tested=SimpleNamespace(predicted=mapped),
+    )  # fmt: skip
+    assert "the reference there is not known: c." in unadjusted(made)["about"]
     found = clustered(mapped, reference, unit, np.ones(50), [0.6, 0.396, 0.004], "abc")
     assert sum(one.value for one in found.area) == pytest.approx(1)
 

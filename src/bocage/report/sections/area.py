@@ -67,8 +67,10 @@ def by_model(found: Corrected, areas: Areas, language: str) -> dict[str, Any]:
 def unadjusted(made: Material) -> dict[str, Any] | None:
     """Return mapped areas in hectares that nothing adjusts, and why; None if there is an estimate, another cause, or no map."""
     estimates, language, refused = made.estimates, made.language, made.estimates.refused
-    absent = made.samples.without(made.draw.test)
-    if made.areas is None or estimates.area is not None or estimates.sample is not None or not (absent or refused):
+    absent, unseen = made.samples.without(made.draw.test), _unseen(made)
+    if made.areas is None or estimates.area is not None or estimates.sample is not None:
+        return None
+    if not (absent or refused or unseen):
         return None
     legend, w = made.samples.legend, words_of(language)
     rows = [
@@ -81,10 +83,21 @@ def unadjusted(made: Material) -> dict[str, Any] | None:
         points, condition = number(100 * refused.misfit, language, 1), whole(round(refused.condition), language)
         about = w["area_unadjusted_misfit"].format(points=points, condition=condition)
     elif made.score.tests:
-        about = w["area_unadjusted_classes"].format(classes=", ".join(absent))
+        key = "area_unadjusted_classes" if absent else "area_unadjusted_unseen"
+        about = w[key].format(classes=", ".join(absent or unseen))
     else:
         about = w["area_unadjusted_about"]
     return {"rows": rows, "about": about}
+
+
+def _unseen(made: Material) -> list[str]:
+    """Return the classes of the map as which no test pixel is mapped, where areas are estimated from weighted polygons."""
+    if made.areas is None or made.samples.weight is None or made.until or not made.score.tests:
+        return []
+    seen, names = set(made.tested.predicted.tolist()), made.samples.legend.names
+    return [
+        name for k, (name, share) in enumerate(zip(names, made.areas.shares, strict=True)) if share and k not in seen
+    ]
 
 
 def _estimated(estimate: Estimate, language: str) -> str:
