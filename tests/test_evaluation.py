@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from bocage.cli.tables import _spread
 from bocage.evaluation import METRICS, ConfusionMatrix, Evaluation, Predictions, Score, compare, load_score
 from bocage.evaluation.metrics import f1, intersection_over_union, producers_accuracy, users_accuracy
+from bocage.report.sections.accuracy import over_draws
 
 
 @pytest.mark.slow
@@ -162,6 +164,15 @@ def test_a_class_without_test_pixels_in_a_draw_has_no_metrics_there(tmp_path):
         assert said["per_class"]["a"]["producers_accuracy"]["per_draw"] == [1.0, 0.5]  # the error counts
         assert found.values("f1_macro")[1] == pytest.approx((2 / 3 + 1) / 2)
         assert said["untested_classes"] == []
+
+
+def test_a_mean_over_some_of_the_draws_says_so():
+    values = np.array([1.0, np.nan, 0.9])
+    assert over_draws(values, "en") == "0.950 ± 0.071 (2 of 3 draws)"
+    assert over_draws(values, "fr") == "0,950\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0,071 (2 tirages sur 3)"
+    assert over_draws(values[[0, 2]], "en") == "0.950 ± 0.071"
+    assert over_draws(values[1:2], "en") == "–"
+    assert _spread({"mean": 1.0, "std": None, "per_draw": [1.0, None], "draws": 1}) == "1.000 (1 of 2 draws)"
 
 
 def test_a_class_that_no_draw_tests_is_untested():

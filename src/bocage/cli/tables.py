@@ -265,7 +265,9 @@ def _metrics(title: str, record: dict[str, Any]) -> Table:
 def _spread(entry: dict[str, Any]) -> str:
     if entry["mean"] is None:
         return "–"
-    return f"{entry['mean']:.3f}" + (f" ± {entry['std']:.3f}" if entry["std"] is not None else "")
+    spread = f" ± {entry['std']:.3f}" if entry["std"] is not None else ""
+    some = f" ({entry['draws']} of {len(entry['per_draw'])} draws)" if "draws" in entry else ""
+    return f"{entry['mean']:.3f}{spread}{some}"
 
 
 COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}

@@ -10,6 +10,7 @@ from bocage.evaluation import Comparison, Line, spread_of
 from bocage.evaluation.metrics import MAIN
 from bocage.layout import RunLayout
 from bocage.report.render import render
+from bocage.report.sections.accuracy import over_draws
 from bocage.words import grouped, number, sentence, spread, words_of
 
 
@@ -53,7 +54,7 @@ def _shown(line: Line, found: Comparison, language: str) -> dict[str, Any]:
     return {
         "label": line.label,
         "measures": [spread(*spread_of(line.score.values(m)), language) for m in MAIN],
-        "per_class": [spread(*spread_of(per_class[:, k]), language) for k in range(per_class.shape[1])],
+        "per_class": [over_draws(per_class[:, k], language) for k in range(per_class.shape[1])],
         "training": number(line.training_seconds, language, 1),
         "speed": grouped(f"{speed:.0f}") if speed else "–",
         "parameters": grouped(f"{line.parameters}") if line.parameters else "–",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bocage.evaluation import ConfusionMatrix, spread_of
 from bocage.report.material import Material
-from bocage.words import percent, spread, whole
+from bocage.words import percent, spread, whole, words_of
 
 
 def classes(made: Material) -> list[dict[str, Any]]:
@@ -27,10 +27,18 @@ def classes(made: Material) -> list[dict[str, Any]]:
             "share": shares[k],
             "polygons": whole(samples.count_polygons(k), language),
             "pixels": whole(int((samples.label == k).sum()), language),
-            **{measure: spread(*spread_of(table[:, k]), language) for measure, table in tables.items()},
+            **{measure: over_draws(table[:, k], language) for measure, table in tables.items()},
         }
         for k, name in enumerate(made.score.names)
     ]
+
+
+def over_draws(values: NDArray[np.float64], language: str) -> str:
+    """Write mean and standard deviation over the draws (draws,), with the number of those that have a value if some lack one."""
+    shown, known = spread(*spread_of(values), language), int((~np.isnan(values)).sum())
+    if known in (0, len(values)):
+        return shown
+    return words_of(language)["mean_of_some"].format(shown=shown, n=known, draws=len(values))
 
 
 def matrix(table: ConfusionMatrix, language: str) -> dict[str, Any]:

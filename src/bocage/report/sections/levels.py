@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from bocage.evaluation import Adjusted, Corrected, spread_of
+from bocage.evaluation import Adjusted, Corrected
 from bocage.legend import Level
 from bocage.report.material import Material
-from bocage.report.sections.accuracy import matrix
+from bocage.report.sections.accuracy import matrix, over_draws
 from bocage.report.sections.summary import headline
-from bocage.words import number, spread, words_of
+from bocage.words import number, words_of
 
 
 def levels(made: Material) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def _classes(made: Material, level: Level) -> list[dict[str, str]]:
         {
             "name": name,
             "color": level.colors[g],
-            **{measure: spread(*spread_of(table[:, g]), language) for measure, table in tables.items()},
+            **{measure: over_draws(table[:, g], language) for measure, table in tables.items()},
             "mapped": "" if mapped is None else number(float(mapped[g]), language, 1),
             "estimated": "" if estimated is None else number(float(estimated[g]), language, 1),
         }

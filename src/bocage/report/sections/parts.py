@@ -7,6 +7,7 @@ import numpy as np
 
 from bocage.evaluation import Score, spread_of
 from bocage.evaluation.metrics import MAIN
+from bocage.report.sections.accuracy import over_draws
 from bocage.samples import Samples
 from bocage.words import spread, whole, words_of
 
@@ -39,7 +40,7 @@ def parts(kind: str, by_part: Mapping[str, Score], total: Score, samples: Sample
             {
                 "name": name,
                 "color": samples.legend.colors[k],
-                "scores": [spread(*spread_of(score.per_class("f1")[:, k]), language) for _, score in everything],
+                "scores": [over_draws(score.per_class("f1")[:, k], language) for _, score in everything],
             }
             for k, name in enumerate(samples.legend.names)
         ],
