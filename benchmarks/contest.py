@@ -7,11 +7,10 @@ Every model is measured on every combination of sources that it accepts, with tw
 of its authors: the preset "published" with at most `MOST` epochs, and for trees those of the program named in the line; for
 patchwork they are its defaults. "searched" are the best of `TRIALS` trials of a random search. Trial ``t`` has the same random
 numbers for all models (:data:`benchmarks.contest_entrants.AXES`): they select learning rate, steps, width and dropout of a
-network, and the corresponding settings of trees. The search selects the radius of the neighbourhood of patchwork and of the
-texture of trees; the patches of the other networks are those of their authors. All searched networks have the optimiser of
-patchwork (AdamW, one-cycle). A trial trains on the training polygons of the draw, and the trial with the best accuracy on the
-validation polygons is chosen. A model with its settings is trained on training and validation polygons together; only this
-model classifies the test polygons. Trees get texture of the panchromatic band.
+network, and the corresponding settings of trees. Neighbourhoods and patches of networks are not searched. All searched networks
+have the optimiser of patchwork (AdamW, one-cycle). A trial trains on the training polygons of the draw, and the trial with the
+best accuracy on the validation polygons is chosen. A model with its settings is trained on training and validation polygons
+together; only this model classifies the test polygons. Trees get texture of the panchromatic band.
 
 Sizes of the networks are reduced, as in :mod:`benchmarks.networks`, so that two cores can train them; TempCNN and L-TAE have
 their published sizes. All networks have the same number of samples per epoch. Series are gap-filled, except for patchwork.

@@ -32,8 +32,6 @@ STEPS = (500, 1000, 2000)
 AUTHORS, SEARCH = "authors", "searched"
 WINDOWS = (5, 9, 15, 21, 31)
 """Sides of the windows of texture in the search, in PAN pixels."""
-CONTEXTS: tuple[Table, ...] = ({"context": 1}, {"context": 2}, {"context": 3}, {"context": 5})
-"""Neighbourhoods of patchwork in the search."""
 RADIUS_2 = 5
 """Side of the default window of Orfeo ToolBox's HaralickTextureExtraction (radius 2, 8 grey levels)."""
 Trial = Mapping[str, float]
@@ -153,17 +151,9 @@ def between(low: float, high: float, at: float) -> float:
 
 
 def network(
-    name: str,
-    model: Table,
-    widths: Sequence[Table],
-    dropout: Sequence[str] = ("dropout",),
-    contexts: Sequence[Table] = ({},),
-    **more: Any,
+    name: str, model: Table, widths: Sequence[Table], dropout: Sequence[str] = ("dropout",), **more: Any
 ) -> Entrant:
-    """Return a network; `widths` are its three sizes, the second one in the authors' line, and `dropout` its rates.
-
-    `contexts` are its neighbourhoods, of which the search selects one.
-    """
+    """Return a network; `widths` are its three sizes, the second one in the authors' line, and `dropout` its rates."""
     card = card_of(MODELS.get(model["name"]))
     if card.published:
         epochs = min(MOST, card.published.epochs)
@@ -177,8 +167,7 @@ def network(
     def search(trial: Trial) -> Changes:
         rate, steps = between(3e-4, 1e-2, trial["rate"]), pick(STEPS, trial["length"])
         rates = {key: round(0.6 * trial["dropout"], 2) for key in dropout}
-        size = pick(widths, trial["width"]) | pick(contexts, trial["window"])
-        return size | rates, SEARCHED | {"learning_rate": rate, "steps": [steps, steps]}
+        return pick(widths, trial["width"]) | rates, SEARCHED | {"learning_rate": rate, "steps": [steps, steps]}
 
     return Entrant(name, model, (widths[1], training), search, note=note, **more)
 
@@ -285,6 +274,7 @@ def entrants(data: Data, sources: str) -> list[Entrant]:
     """Return all models that accept a combination of sources; patchwork is the first."""
     names = data.sources[sources]
     presets = [{"preset": preset} for preset in ("small", "medium", "large")]
-    rates, contexts = ("date_dropout", "sensor_dropout"), CONTEXTS if data.images else ({},)
-    own = network("patchwork", {"name": "patchwork", "sources": list(names)}, presets, rates, contexts)
+    own = network(
+        "patchwork", {"name": "patchwork", "sources": list(names)}, presets, ("date_dropout", "sensor_dropout")
+    )
     return [own, *(one_series() if names == ("s2",) else ()), *several(names, data.images), *trees(names)]
