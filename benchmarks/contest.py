@@ -143,8 +143,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Folder of the model."""
-        return WORK / self.unit.data.name / slug(f"{self.unit} {self.trial}{' final' * self.final}")
+        """Folder of the model; with other settings, it is another one."""
+        name = f"{self.unit} {self.trial}{' final' * self.final} {_digest(self.recipe)[:8]}"
+        return WORK / self.unit.data.name / slug(name)
 
     @property
     def recipe(self) -> Table:
