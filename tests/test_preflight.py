@@ -230,6 +230,32 @@ def test_planted_defect(sound, recipe, landscape: Path, spoil, severity: str, wo
     assert told(findings(path, severity), *words), findings(path)
 
 
+def _regions(land: Path) -> str:
+    """Two blended regions of the map: most pixels have the weight 1 in one of them."""
+    left, top = CORNER
+    halves = [box(left, top - 600, left + 300, top), box(left + 300, top - 600, left + 600, top)]
+    gpd.GeoDataFrame({"region": ["a", "b"]}, geometry=halves, crs="EPSG:32740").to_file(land / "regions.gpkg")
+    return 'sensor = "regions"\npath = "regions.gpkg"\nfield = "region"\nblend = 40'
+
+
+def _history(land: Path) -> str:
+    """An earlier map of two classes whose confidence is mostly 100: a constant band, and a band with one frequent value."""
+    write_raster(land / "past.tif", np.ones((1, 60, 60), np.uint8))
+    sure = np.where(np.arange(3600) % 10 < 8, 100, np.arange(3600) % 97).astype(np.uint8)
+    write_raster(land / "sure.tif", sure.reshape(1, 60, 60))
+    return 'sensor = "history"\nrasters = { 2020 = "past.tif" }\nconfidence = { 2020 = "sure.tif" }\nclasses = { one = [1] }'
+
+
+@pytest.mark.parametrize("computed", [_regions, _history])
+def test_a_source_that_bocage_computes_is_not_saturated(recipe, landscape: Path, computed) -> None:
+    path = recipe()
+    text = path.read_text()
+    path.write_text(text.replace("[legend]", f"[sources.more]\n{computed(landscape)}\n[legend]"))
+    lines = findings(path)
+    assert told(lines, "more: 100 % of its pixels on the map are valid"), lines
+    assert [line for line in lines if line.startswith("more.")] == []
+
+
 def test_a_legend_that_knows_no_label_and_a_bad_recipe_are_told(recipe) -> None:
     path = recipe()
     text = path.read_text()
