@@ -126,6 +126,25 @@ def test_commands_in_the_documentation_exist_with_their_options(line):
     assert {argument for argument in arguments if argument.startswith("--")} <= options
 
 
+def outputs_of(text):
+    """Return (command, folder) of each command of a text that writes a model or a map into a folder of its own."""
+    for line in text.splitlines():
+        match = re.match(r"(?:\.venv/bin/)?bocage ((?:adapt|map) .*--out \S+.*)", line.strip())
+        if match and "--overwrite" not in match[1] and ("--model" in match[1] or match[1].startswith("adapt")):
+            words = shlex.split(match[1], comments=True)
+            yield words[0], words[words.index("--out") + 1]
+
+
+def test_the_commands_of_a_page_can_be_run_one_after_the_other():
+    texts = {page.name: page.read_text() for page in PAGES}
+    for name in COMMANDS:
+        with click.Context(cli) as context:
+            texts[name] = cli.get_command(context, name).help
+    written = {name: list(outputs_of(text)) for name, text in texts.items()}
+    assert sum(map(len, written.values())) > 8
+    assert {name: found for name, found in written.items() if len(found) != len(set(found))} == {}
+
+
 def recipes():
     for page in PAGES:
         for number, block in enumerate(text for language, text in blocks(page) if language == "toml"):
