@@ -251,7 +251,7 @@ def sentences():
                 parts = (part.value if isinstance(part, ast.Constant) else "<>" for part in node.values)
                 found.add("".join(parts))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)
+                found.add(re.sub(r"\{\w+\}", "<>", node.value))  # texts with fields, as those of the plugin
     words = tomllib.loads((ROOT / "src/bocage/words/en.toml").read_text())
     found |= {re.sub(r"\{[^}]*\}", "<>", text) for text in words.values()}
     return "\0".join(re.sub(r"(<>)+", "<>", text) for text in found)
