@@ -159,6 +159,14 @@ def _half_pixel(land: Path) -> None:
     )
 
 
+def _other_pixels(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    write_raster(land / "six.tif", np.ones((1, 100, 100), np.uint16), Place(6.0))
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.six]\nsensor = "image"\npath = "six.tif"\n[legend]')
+    )
+
+
 def _beside(land: Path, pixels: np.ndarray) -> Path:
     """Add an image on the grid of the map."""
     text = (land / "recipe.toml").read_text()
@@ -208,6 +216,7 @@ DEFECTS = [
     (_unknown_label, "error", ("reference, 77", "1 polygon: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
     (_half_pixel, "note", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
+    (_other_pixels, "note", ("six: its pixels (6) have another size than those of its target grid (5)", "bilinear")),
     (_constant, "warning", ("more.b1", "every valid pixel read has the value 7")),
     (_half_masked, "warning", ("more", "50 % of its pixels on the map are valid")),
     (_saturated, "warning", ("more.b1", "the largest value, 255: they are saturated")),
