@@ -7,12 +7,14 @@ import shlex
 import tomllib
 from pathlib import Path
 from textwrap import dedent
+from typing import get_args
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bocage.advice.causes import Cause
 from bocage.api import Project
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
@@ -350,3 +352,8 @@ def test_the_sensor_of_the_page_on_own_code_fulfils_the_contract(tmp_path):
         for day in ("20210211", "20210311"):
             write_raster(tmp_path / f"flight_{day}_{band}.tif", np.full((1, 5, 7), value, np.uint16))
     check_sensor(written["drone"], written["Drone"].Settings(tmp_path))
+
+
+def test_the_page_of_doubtful_polygons_explains_every_cause():
+    page = (ROOT / "docs/howto/doubtful-polygons.md").read_text().partition("## Causes")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) - {"cause"} == set(get_args(Cause))
