@@ -313,6 +313,7 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
 
 
+@pytest.mark.slow
 def test_the_command_that_the_command_names_writes_the_report(recipe, tmp_path, capsys):
     """Also in a new folder, whose model was not tested yet."""
     out = tmp_path / "out"
