@@ -1,16 +1,16 @@
 """Fair contest of all models: the same sources, the same search of settings, the same polygons.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.contest [simulated] [flanders-A] [flanders-C] [wake] [canada]
-        [--draws N] [--trials N] [--settings authors|searched] [--markdown]
+        [--draws N] [--trials N] [--settings authors|searched] [--models NAME ...] [--markdown]
 
 Every model is measured on every combination of sources that it accepts, with two kinds of settings. "authors" are the settings
 of its authors: the preset "published" with at most `MOST` epochs, and for trees those of the program named in the line; for
 patchwork they are its defaults. "searched" are the best of `TRIALS` trials of a random search. Trial ``t`` has the same random
-numbers for all models (:data:`benchmarks.contest_entrants.AXES`): they select learning rate, steps, width and dropout of a network, and the corresponding
-settings of trees. All searched networks have the optimiser of patchwork (AdamW, one-cycle). A trial trains on the training
-polygons of the draw, and the trial with the best accuracy on the validation polygons is chosen. A model with its settings is
-trained on training and validation polygons together; only this model classifies the test polygons. Trees get texture of the
-panchromatic band.
+numbers for all models (:data:`benchmarks.contest_entrants.AXES`): they select learning rate, steps, width and dropout of a
+network, and the corresponding settings of trees. Neighbourhoods and patches of networks are not searched. All searched networks
+have the optimiser of patchwork (AdamW, one-cycle). A trial trains on the training polygons of the draw, and the trial with the
+best accuracy on the validation polygons is chosen. A model with its settings is trained on training and validation polygons
+together; only this model classifies the test polygons. Trees get texture of the panchromatic band.
 
 Sizes of the networks are reduced, as in :mod:`benchmarks.networks`, so that two cores can train them; TempCNN and L-TAE have
 their published sizes. All networks have the same number of samples per epoch. Series are gap-filled, except for patchwork.
@@ -24,7 +24,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -143,8 +143,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Folder of the model."""
-        return WORK / self.unit.data.name / slug(f"{self.unit} {self.trial}{' final' * self.final}")
+        """Folder of the model; with other settings, it is another one."""
+        name = f"{self.unit} {self.trial}{' final' * self.final} {_digest(self.recipe)[:8]}"
+        return WORK / self.unit.data.name / slug(name)
 
     @property
     def recipe(self) -> Table:
@@ -246,12 +247,17 @@ WORDS = tuple(DATA)
 """Words of the command line."""
 
 
-def run(wanted: Sequence[str] = (), draws: int = DRAWS, trials: int = TRIALS, kinds: Sequence[str] = KINDS) -> str:
-    """Measure the missing draws of all lines of these kinds, one draw of all lines after the other, and return the tables."""
+def run(
+    wanted: Sequence[str] = (),
+    draws: int = DRAWS,
+    trials: int = TRIALS,
+    takes_part: Callable[[Line], bool] = lambda line: True,
+) -> str:
+    """Measure the missing draws of the lines that take part, one draw of all lines after the other, and return the tables."""
     chosen_data = [DATA[name] for name in wanted or DATA]
     for data in chosen_data:
         for draw in range(min(draws, data.draws)):
-            for unit in data.results.free([line.unit(draw, trials) for line in lines(data) if line.kind in kinds]):
+            for unit in data.results.free([line.unit(draw, trials) for line in lines(data) if takes_part(line)]):
                 unit.measure()
         _compare(data)
     return "\n".join(markdown(data) for data in chosen_data)
@@ -319,13 +325,19 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS, help="number of draws")
     parser.add_argument("--trials", type=int, default=TRIALS, help="trials of the search")
     parser.add_argument("--settings", choices=KINDS, help="measure only the lines with these settings")
+    parser.add_argument("--models", nargs="+", default=(), help="measure only the lines of these models")
     parser.add_argument("--markdown", action="store_true", help="print the tables of stored results")
     said = parser.parse_args()
     check_words(sys.modules[__name__], said.words)
     if said.markdown:
         print("\n".join(markdown(DATA[name]) for name in said.words or DATA))
     else:
-        print(run(said.words, said.draws, said.trials, [said.settings] if said.settings else KINDS))
+        kinds, models = [said.settings] if said.settings else KINDS, said.models
+
+        def takes_part(line: Line) -> bool:
+            return line.kind in kinds and (not models or line.entrant.name in models)
+
+        print(run(said.words, said.draws, said.trials, takes_part))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ import shlex
 import tomllib
 from pathlib import Path
 from textwrap import dedent
+from typing import get_args
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bocage.advice.causes import Cause
 from bocage.api import Project
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
@@ -126,6 +128,25 @@ def test_commands_in_the_documentation_exist_with_their_options(line):
     assert {argument for argument in arguments if argument.startswith("--")} <= options
 
 
+def outputs_of(text):
+    """Return (command, folder) of each command of a text that writes a model or a map into a folder of its own."""
+    for line in text.splitlines():
+        match = re.match(r"(?:\.venv/bin/)?bocage ((?:adapt|map) .*--out \S+.*)", line.strip())
+        if match and "--overwrite" not in match[1] and ("--model" in match[1] or match[1].startswith("adapt")):
+            words = shlex.split(match[1], comments=True)
+            yield words[0], words[words.index("--out") + 1]
+
+
+def test_the_commands_of_a_page_can_be_run_one_after_the_other():
+    texts = {page.name: page.read_text() for page in PAGES}
+    for name in COMMANDS:
+        with click.Context(cli) as context:
+            texts[name] = cli.get_command(context, name).help
+    written = {name: list(outputs_of(text)) for name, text in texts.items()}
+    assert sum(map(len, written.values())) > 8
+    assert {name: found for name, found in written.items() if len(found) != len(set(found))} == {}
+
+
 def recipes():
     for page in PAGES:
         for number, block in enumerate(text for language, text in blocks(page) if language == "toml"):
@@ -232,7 +253,7 @@ def sentences():
                 parts = (part.value if isinstance(part, ast.Constant) else "<>" for part in node.values)
                 found.add("".join(parts))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)
+                found.add(re.sub(r"\{\w+\}", "<>", node.value))  # texts with fields, as those of the plugin
     words = tomllib.loads((ROOT / "src/bocage/words/en.toml").read_text())
     found |= {re.sub(r"\{[^}]*\}", "<>", text) for text in words.values()}
     return "\0".join(re.sub(r"(<>)+", "<>", text) for text in found)
@@ -331,3 +352,8 @@ def test_the_sensor_of_the_page_on_own_code_fulfils_the_contract(tmp_path):
         for day in ("20210211", "20210311"):
             write_raster(tmp_path / f"flight_{day}_{band}.tif", np.full((1, 5, 7), value, np.uint16))
     check_sensor(written["drone"], written["Drone"].Settings(tmp_path))
+
+
+def test_the_page_of_doubtful_polygons_explains_every_cause():
+    page = (ROOT / "docs/howto/doubtful-polygons.md").read_text().partition("## Causes")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) - {"cause"} == set(get_args(Cause))

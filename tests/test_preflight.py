@@ -159,6 +159,14 @@ def _half_pixel(land: Path) -> None:
     )
 
 
+def _other_pixels(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    write_raster(land / "six.tif", np.ones((1, 100, 100), np.uint16), Place(6.0))
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.six]\nsensor = "image"\npath = "six.tif"\n[legend]')
+    )
+
+
 def _beside(land: Path, pixels: np.ndarray) -> Path:
     """Add an image on the grid of the map."""
     text = (land / "recipe.toml").read_text()
@@ -208,6 +216,7 @@ DEFECTS = [
     (_unknown_label, "error", ("reference, 77", "1 polygon: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
     (_half_pixel, "note", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
+    (_other_pixels, "note", ("six: its pixels (6) have another size than those of its target grid (5)", "bilinear")),
     (_constant, "warning", ("more.b1", "every valid pixel read has the value 7")),
     (_half_masked, "warning", ("more", "50 % of its pixels on the map are valid")),
     (_saturated, "warning", ("more.b1", "the largest value, 255: they are saturated")),
@@ -228,6 +237,32 @@ def test_planted_defect(sound, recipe, landscape: Path, spoil, severity: str, wo
     path = recipe()
     spoil(landscape)
     assert told(findings(path, severity), *words), findings(path)
+
+
+def _regions(land: Path) -> str:
+    """Two blended regions of the map: most pixels have the weight 1 in one of them."""
+    left, top = CORNER
+    halves = [box(left, top - 600, left + 300, top), box(left + 300, top - 600, left + 600, top)]
+    gpd.GeoDataFrame({"region": ["a", "b"]}, geometry=halves, crs="EPSG:32740").to_file(land / "regions.gpkg")
+    return 'sensor = "regions"\npath = "regions.gpkg"\nfield = "region"\nblend = 40'
+
+
+def _history(land: Path) -> str:
+    """An earlier map of two classes whose confidence is mostly 100: a constant band, and a band with one frequent value."""
+    write_raster(land / "past.tif", np.ones((1, 60, 60), np.uint8))
+    sure = np.where(np.arange(3600) % 10 < 8, 100, np.arange(3600) % 97).astype(np.uint8)
+    write_raster(land / "sure.tif", sure.reshape(1, 60, 60))
+    return 'sensor = "history"\nrasters = { 2020 = "past.tif" }\nconfidence = { 2020 = "sure.tif" }\nclasses = { one = [1] }'
+
+
+@pytest.mark.parametrize("computed", [_regions, _history])
+def test_a_source_that_bocage_computes_is_not_saturated(recipe, landscape: Path, computed) -> None:
+    path = recipe()
+    text = path.read_text()
+    path.write_text(text.replace("[legend]", f"[sources.more]\n{computed(landscape)}\n[legend]"))
+    lines = findings(path)
+    assert told(lines, "more: 100 % of its pixels on the map are valid"), lines
+    assert [line for line in lines if line.startswith("more.")] == []
 
 
 def test_a_legend_that_knows_no_label_and_a_bad_recipe_are_told(recipe) -> None:

@@ -313,6 +313,16 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
 
 
+@pytest.mark.slow
+def test_the_command_that_the_command_names_writes_the_report(recipe, tmp_path, capsys):
+    """Also in a new folder, whose model was not tested yet."""
+    out = tmp_path / "out"
+    words = ["--dates", "2021-04-30", "--set", "split.draws=1"]
+    assert main(["season", str(recipe(FOREST, NATIVE)), "--out", str(out), *words]) == 0
+    assert main(shlex.split(capsys.readouterr().out.splitlines()[-1])[1:]) == 0
+    assert "2021-04-30" in RunLayout(out).report.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("cutoff", [0.0, 0.7])
 def test_the_command_names_the_series_that_keep_a_model_from_maps_until_a_day(recipe, tmp_path, cutoff):
     settings = (f"training.cutoff={cutoff}", "split.draws=1")

@@ -25,7 +25,7 @@ from bocage.legend import ClassSet, LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.words import number, words_of
-from conftest import GRU
+from conftest import FOREST, GRU
 from test_report import foreign, page_of
 
 
@@ -101,6 +101,22 @@ def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, caps
     assert main(["report", str(mapped), "--out", "out"]) == 0
     assert "validation.gpkg" in Path("out/report.html").read_text()
     assert json.loads(Path("out/report.json").read_text())["sample"]["units"] == len(drawn)
+
+
+@pytest.mark.slow
+def test_the_command_that_evaluate_names_writes_the_report(recipe, tmp_path, monkeypatch, capsys):
+    """Also if only the stages up to the map were run, without the test of the model."""
+    path = recipe(FOREST, **{"draws = 2": "draws = 1"})
+    monkeypatch.chdir(tmp_path)
+    for command in ("train", "map"):
+        assert main([command, str(path), "--out", "out"]) == 0
+    assert design(path) == 0
+    labels(lambda drawn: drawn.stratum)
+    capsys.readouterr()
+    assert main(["evaluate", str(path), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].partition("run: ")[2]
+    assert main(shlex.split(command)[1:]) == 0
+    assert "validation.gpkg" in Path("out/report.html").read_text()
 
 
 @pytest.mark.slow

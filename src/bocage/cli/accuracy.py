@@ -70,12 +70,10 @@ def evaluate(
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, labelled["label"], progress)
     print_adjusted(found)
-    click.echo(f"sample: {RunLayout(folder).sample}. To add the estimates to the report, run: {_report(folder)}")
-
-
-def _report(folder: Path) -> str:
-    """Return the command that writes the report of a folder again, with the settings of its run or map."""
-    return f"bocage report {shlex.quote(str(folder))}"
+    layout = RunLayout(folder)
+    written = f"bocage report {shlex.quote(str(folder))}"  # with the settings of the run or of the map
+    command = written if layout.report.exists() else command_line("run", recipe, out)
+    click.echo(f"sample: {layout.sample}. To show the estimates in the report, run: {command}")
 
 
 def _evaluate_elsewhere(recipe: Path, site: str | None, model: Path, out: Path | None, overwrite: bool) -> None:
@@ -182,7 +180,8 @@ def season(recipe: Path, out: Path | None, overwrite: bool, **asked: Any) -> Non
     accuracy and the F-measure of each class against the cut-off, with 95 % intervals over the draws, the calibration
     error of the confidence, and the first cut-off that reaches the wanted accuracy. Set [training] cutoff in the
     recipe, for example 0.7, so that one training serves all cut-offs. Models that are not trained are trained first.
-    Writes season/season.csv and season/season.json to the run's folder; 'bocage report' then shows the curves.
+    Writes season/season.csv and season/season.json to the run's folder. 'bocage run', or 'bocage report' after a
+    complete run, then shows the curves.
 
     \b
     Examples:
@@ -198,8 +197,10 @@ def season(recipe: Path, out: Path | None, overwrite: bool, **asked: Any) -> Non
     with terminal() as progress:
         found = work(parsed, folder, Asked(**asked), progress, overwrite)
     print_season(found)
-    click.echo(f"season: {RunLayout(folder).season.table}. To add the curves to the report, run:")
-    click.echo(f"  {command_line('report', recipe, out)}")
+    layout = RunLayout(folder)
+    click.echo(f"season: {layout.season.table}. To show the curves in the report, run:")
+    # Without a report, the stages that it needs may be missing: 'run' makes up for them.
+    click.echo(f"  {command_line('report' if layout.report.exists() else 'run', recipe, out)}")
 
 
 @click.command()

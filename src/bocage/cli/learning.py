@@ -35,8 +35,8 @@ def adapt(model: Path, recipe: Path, site: str | None, out: Path | None, overwri
     \b
     Examples:
       bocage adapt runs/2022/splits/0/model --scene 2023.toml --out runs/2023
-      bocage adapt runs/2022/splits/0/model --scene 2023.toml --always --out runs/2023
-      bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --always --out runs/2023-always
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023-polygons
       bocage map 2023.toml --model runs/2023/model --out runs/2023
     """
     parsed = opened(recipe, site)

@@ -34,14 +34,21 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
         note = Note.of("other_crs", theirs=theirs.crs_name, ours=grid.crs_name)
         yield Finding.of("note", source.name, note)
     elif not source.nests_in(cube.grid):
-        row, column = (o - np.floor(o) for o in cube.grid.offset_of(theirs))
         resampling = cube.preparation.resampling
-        sizes: dict[str, Any] = {"theirs": theirs.resolution, "ours": cube.grid.resolution}
-        note = Note.of("not_aligned", row=float(row), column=float(column), how=resampling, **sizes)
+        note = _misfit(theirs, cube.grid, resampling)
         if resampling == "nearest":
             yield Finding.of("warning", source.name, note)
         else:
             yield Finding.of("note", source.name, note, "no_warp_needed")
+
+
+def _misfit(theirs: Grid, ours: Grid, how: str) -> Note:
+    """Return what differs between two grids of one CRS: the size of the pixels, or else only their corners."""
+    sizes: dict[str, Any] = {"theirs": theirs.resolution, "ours": ours.resolution, "how": how}
+    if not np.isclose(theirs.resolution, ours.resolution, rtol=1e-6, atol=0):
+        return Note.of("other_pixel_size", **sizes)
+    row, column = (o - np.floor(o) for o in ours.offset_of(theirs))
+    return Note.of("not_aligned", row=float(row), column=float(column), **sizes)
 
 
 def check_coverage(source: Readable, grid: Grid) -> Iterator[Finding]:

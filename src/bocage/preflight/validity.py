@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from bocage.preflight.finding import Finding
 from bocage.scene import Cube
 from bocage.scene.facts import Facts
-from bocage.sources import HistorySource
+from bocage.sources import HistorySource, ObjectsSource, RegionsSource
 from bocage.words import Note
+
+COMPUTED = RegionsSource | HistorySource | ObjectsSource
+"""Sources that Bocage computes: weights, classes and features may have one value at many pixels."""
 
 WHOLE = 0.99
 """Share of pixels, 0 to 1, from which a source has values on the whole map."""
@@ -15,7 +18,7 @@ FEW = 0.9
 
 
 def check_validity(cube: Cube, facts: Facts) -> Iterator[Finding]:
-    """Return findings on the valid pixels of a source on the map, and on bands that are constant or saturated."""
+    """Return findings on the valid pixels of a source on the map, and on measured bands that are constant or saturated."""
     note = Note.of("valid_share", share=100 * facts.valid, n=facts.dates)
     if not facts.valid:
         yield Finding.of("error", cube.name, note, "check_validity")
@@ -23,7 +26,7 @@ def check_validity(cube: Cube, facts: Facts) -> Iterator[Finding]:
         yield Finding.of("warning", cube.name, note, "check_validity")
     else:
         yield Finding.of("note", cube.name, note)
-    for band in facts.bands:
+    for band in () if isinstance(cube.source, COMPUTED) else facts.bands:
         where = f"{cube.name}.{band.name}"
         if band.constant:  # a band of zeros is a finding of check_files
             yield Finding.of("warning", where, Note.of("constant_band", value=band.constant))

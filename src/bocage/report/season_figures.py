@@ -1,6 +1,7 @@
 """Pictures of the accuracy against the cut-off."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import matplotlib
@@ -10,6 +11,9 @@ from matplotlib.dates import AutoDateLocator
 from bocage.evaluation import SeasonScore
 from bocage.evaluation.season import Interval
 from bocage.report.figures import INK, MARKS, STYLE, as_svg, axes_of
+
+ALONE = timedelta(days=15)
+"""Time that the axis shows before and after a single cut-off."""
 
 
 def pictures(found: SeasonScore, colors: Mapping[str, str], w: Mapping[str, str]) -> list[str]:
@@ -33,6 +37,8 @@ def pictures(found: SeasonScore, colors: Mapping[str, str], w: Mapping[str, str]
     for axes in (left, right):
         axes.axhline(found.wanted, color=INK, lw=0.8, ls=":")
         axes.set_xlabel(w["season_until"])
+        if len(found.once.days) == 1:  # else the axis of one day spans four years
+            axes.set_xlim(found.once.days[0] - ALONE, found.once.days[0] + ALONE)
         axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
     figure.autofmt_xdate()
     return [as_svg(figure, "season", w, w["alt_season"])]
