@@ -737,6 +737,54 @@ def test_orbits_of_items_are_chosen_or_reported(tmp_path):
     assert not notes(one)
 
 
+def test_backscatter_in_decibels_of_two_orbits_on_one_day_is_two_dates(tmp_path):
+    """Values in dB need no 'decibel', and differ between orbits as those that are converted."""
+    items = [item(tmp_path, f"i{n}", n, **{"sat:relative_orbit": n}) for n in (44, 151)]
+    for one in items:
+        one["assets"]["vv"] = one["assets"]["B04"]
+    catalogue(tmp_path, *items)
+    both = open_source("s", stac, stac.Settings({"vv": "vv"}, catalogue=tmp_path / "catalog.json"))
+    assert sorted(values[0] for values in first(both)) == [44, 151]
+    assert notes(both) == ["several_orbits"]
+
+
+BASELINES = {"new": (3000, "05.09"), "old": (2000, "02.12")}
+
+
+def of_baselines(folder, names, **asset):
+    made = [
+        item(folder, name, BASELINES[name][0], asset, datetime=f"202{k}-01-03T10:00:00Z", **{"s2:processing_baseline": BASELINES[name][1]})
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+    catalogue(folder, *made)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"), [({}, 0.2), ({"scale": 0.5}, 1000), ({"scale": 1.0, "offset": 0.0}, None)]
+)
+def test_the_scale_of_the_recipe_counts_with_the_offset_of_a_baseline(tmp_path, more, expected):
+    of_baselines(tmp_path, ("new", "old"))
+    found = first(opened(tmp_path, like="sentinel2_l2a", **more))
+    assert np.allclose(found, [[3000], [2000]] if expected is None else expected)
+
+
+def test_reflectance_of_two_baselines_needs_an_offset(tmp_path):
+    of_baselines(tmp_path, ("new", "old"))
+    with pytest.raises(SourceError, match="1 of 2 items, such as new, are of baseline 04.00 or later"):
+        opened(tmp_path, scale=1e-4)
+    assert len(opened(tmp_path, scale=1e-4, offset=0.0).times) == 2
+
+
+def test_reflectance_with_an_offset_that_nothing_removes_is_reported(tmp_path):
+    of_baselines(tmp_path, ("new",))
+    assert notes(opened(tmp_path)) == ["no_offset"]
+    assert not notes(opened(tmp_path, like="sentinel2_l2a"))
+    of_baselines(tmp_path, ("new",), **{"raster:scale": 1e-4, "raster:offset": 0.0})
+    assert not notes(opened(tmp_path)), "the item gives it"
+    of_baselines(tmp_path, ("old",))
+    assert not notes(opened(tmp_path))
+
+
 def test_like_landsat_follows_the_sensor_and_clear_lists_clear_values(tmp_path):
     one = item(tmp_path, "a", 10000, {"raster:scale": 2e-5})
     one["assets"]["qa"] = {"href": "./qa.tif"}
