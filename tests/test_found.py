@@ -484,6 +484,14 @@ def test_a_pattern_of_radar_names_that_cannot_be_used_is_refused(tmp_path, patte
         decibels(tmp_path, pattern=pattern)
 
 
+def test_a_day_of_the_year_in_radar_names_is_not_read_as_a_month(tmp_path):
+    """Day 123 of 2022 is 3 May; its digits also begin with those of 30 December."""
+    for pol in ("vv", "vh"):
+        write_raster(tmp_path / f"{pol}_2022123.tif", flat(0.01, dtype=np.float32))
+    with pytest.raises(SourceError, match="'2022123' in the name of a Sentinel-1 image is no time"):
+        decibels(tmp_path, pattern=r"(?P<pol>vv|vh)_(?P<time>\d+)\.tif")
+
+
 @pytest.mark.parametrize("said_by", ["README", "tag"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_of_two_versions_of_a_radar_image_the_newest_wins_whatever_its_name(tmp_path, said_by, packed):

@@ -191,15 +191,18 @@ def _without_groups(patterns: tuple[str, ...]) -> str:
 
 
 def _time_of(stamp: str) -> datetime:
-    """Return the time of an image from the text in its name: a date, with or without a time after it.
+    """Return the time of an image from the text in its name: a date of eight digits, with or without a time after it.
 
     Raises
     ------
     SourceError
         The text is no time.
     """
+    digits = re.sub(r"\D", "", stamp)
     try:
-        return datetime.strptime(re.sub(r"\D", "", stamp).ljust(14, "0"), "%Y%m%d%H%M%S")
+        if len(digits) not in (8, 10, 12, 14):  # 2022123, a day of the year, would be 30 December
+            raise ValueError(f"{len(digits)} digits")
+        return datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S")
     except ValueError as error:
         raise SourceError(
             f"'{stamp}' in the name of a Sentinel-1 image is no time such as 20220103T013000. Check 'time' in 'pattern'."
