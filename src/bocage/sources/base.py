@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 
+FILL = 1e18
+"""Magnitude from which a floating-point value is no measurement, but a fill value that the file may not declare: -3.4e38 of GIS
+programs, 9.97e36 of NetCDF, 1e20 of climate models."""
+
 
 @dataclass(frozen=True)
 class Band:
