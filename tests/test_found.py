@@ -1,9 +1,11 @@
 """Folders as people keep them, and metadata that contradicts the recipe: what is found, how it is described, what is refused."""
 
+import itertools
 import json
 import shutil
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -15,12 +17,17 @@ import shapely
 from bocage.errors import SourceError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.legend import LandClass, Legend
+from bocage.models import MODELS, build
 from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
+from bocage.scene import make_scene
 from bocage.sources import image, landsat_c2l2, open_source, pleiades, sentinel1_grd, sentinel2_l2a, series, stac
 from bocage.sources.inventory import look
 from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
+from bocage.training import Normalisation, Region, Trained
+from bocage.training.records import source_records
 
 DAYS = ("20220103", "20220412", "20220720")
 EAST = Place(corner=(CORNER[0] + 80, CORNER[1]))
@@ -453,6 +460,29 @@ def test_values_in_db_are_not_read_as_power(tmp_path):
     with pytest.raises(SourceError, match=r'holds linear power .*Set stored = "linear"'):
         decibels(tmp_path / "power", stored="db")
     assert np.allclose(decibels(tmp_path / "db", stored="db"), decibels(tmp_path / "power"), atol=1e-4)
+
+
+def test_radar_has_one_unit_whether_its_files_are_in_db_or_not(tmp_path):
+    """A model of one maps the other; models of earlier versions have recorded dB in files as another unit."""
+    stored = {"db": np.linspace(-22, -9, 64, dtype=np.float32).reshape(1, 8, 8)}
+    stored["linear"] = 10 ** (stored["db"] / 10)
+    records = {}
+    for unit, pixels in stored.items():
+        for day, pol in itertools.product(("05", "17"), ("vv", "vh")):
+            write_raster(tmp_path / unit / f"s1a_40KCB_{pol}_ASC_044_202201{day}t014522.tif", pixels)
+        source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / unit, stored=unit))
+        scene = make_scene(source.grid, [source], {})
+        records[unit] = source_records(scene, ["s1"])["s1"]
+        assert records[unit].units == "dB"
+    before = replace(records["db"], units="linear")
+    gru = MODELS.get("gru")
+    network = build(gru, {"s1": before.spec}, 2, gru.Config(units=2))
+    scaling = Normalisation("mean-std", {"s1": (-15.0, -15.0)}, {"s1": (3.0, 3.0)})
+    legend, region = Legend((LandClass(1, "a"), LandClass(2, "b"))), Region("EPSG:32740", source.grid.bounds)
+    for then in (before, records["linear"]):
+        trained = Trained("gru", gru.Config(units=2), legend, {"s1": then}, scaling, network, region)
+        db = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / "db", stored="db"))
+        trained.check_scene(make_scene(db.grid, [db], {}))
 
 
 def test_an_orbit_that_the_name_does_not_give_comes_from_the_tags(tmp_path):

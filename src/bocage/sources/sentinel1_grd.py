@@ -250,7 +250,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     kinds: dict[str, Literal["", "power", "amplitude"]] = {"linear": "power", "amplitude": "amplitude", "db": ""}
     kind = kinds[settings.stored]
     special = () if settings.nodata is None else (settings.nodata,)
-    decoding = Decoding(special=special, decibel=kind, floor=settings.floor)
+    in_decibels = settings.stored == "db"
+    decoding = Decoding(special=special, decibel=kind, floor=settings.floor, stored_decibels=in_decibels)
     missing = [name for name in names if name not in product.files]
     if missing:
         raise SourceError(
