@@ -485,6 +485,18 @@ def test_radar_has_one_unit_whether_its_files_are_in_db_or_not(tmp_path):
         trained.check_scene(make_scene(db.grid, [db], {}))
 
 
+@pytest.mark.parametrize("more", [{}, {"mix_orbits": True}])
+def test_two_passes_of_unknown_orbits_on_one_day_are_two_dates(tmp_path, more):
+    """HyP3's names do not give the orbit. The neighbouring image of a pass is 25 seconds later, here after midnight."""
+    for stamp, value in (
+        ("20220102T235950", 0.1), ("20220103T000015", 0.1), ("20220103T054100", 0.01), ("20220103T173000", 0.001),
+    ):  # fmt: skip
+        radar(tmp_path, f"S1A_IW_{stamp}_DVP_RTC20_G_gpuned_{stamp[-4:]}", value)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, **more))
+    assert [f"{time:%d %H:%M}" for time in source.times] == ["02 23:59", "03 05:41", "03 17:30"]
+    assert [round(values[0]) for values in first(source)] == [-10, -20, -30]
+
+
 def test_an_orbit_that_the_name_does_not_give_comes_from_the_tags(tmp_path):
     name = "S1A_IW_202201{day}T013000_DVP_RTC20_G_gpuned_1A2B"
     for day, direction, orbit in (("03", "ascending", "44"), ("05", "descending", "151")):
