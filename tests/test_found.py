@@ -798,6 +798,14 @@ def test_backscatter_in_decibels_of_two_orbits_on_one_day_is_two_dates(tmp_path)
     assert notes(both) == ["several_orbits"]
 
 
+def test_radar_items_without_an_orbit_are_dates_by_their_passes(tmp_path):
+    hours = {"a": "05:41:00", "b": "05:41:25", "c": "17:30:00"}
+    items = [item(tmp_path, name, 10, datetime=f"2022-01-03T{hour}Z") for name, hour in hours.items()]
+    catalogue(tmp_path, *items)
+    assert len(opened(tmp_path, decibel=True).times) == 2
+    assert len(opened(tmp_path).times) == 1, "reflectance of one day is one date"
+
+
 BASELINES = {"new": (3000, "05.09"), "old": (2000, "02.12")}
 
 

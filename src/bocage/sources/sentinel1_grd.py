@@ -7,9 +7,9 @@ or the values show is compared with the recipe. An orbit that the name does not 
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +27,7 @@ from bocage.sources.products import (
     chosen_bands,
     collect,
     generated,
+    passes,
     products,
     same_ground,
     within,
@@ -50,8 +51,6 @@ ORBIT_TAGS = (
     ("RELATIVE_ORBIT_NUMBER", "RELATIVE_ORBIT", "SAT:RELATIVE_ORBIT"),
 )  # fmt: skip
 """Tags of a file that give the direction and the relative orbit."""
-PASS = timedelta(minutes=20)
-"""Longest time between two images of one pass over an area; the next pass is an orbit of 99 minutes later."""
 NAMED = {"linear": "linear power", "amplitude": "amplitude", "db": "decibels"}
 NOT_DATA = ("BorderMask", "_LIA", "_mask", "_inc_map", "_ls_map")
 
@@ -106,13 +105,13 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     _check_orbits(settings, groups, progress)
     found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
     keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
-    passes = _passes(groups)
+    unknown = passes({key: _time_of(key[0]) for key in groups if not (key[1] or key[2])})
 
     def read(image: Product) -> list[Acquisition]:
         key = keys[image.name]
         acquisition = _acquisition(image, key, names, settings)
-        if key in passes:
-            acquisition = replace(acquisition, date=passes[key])
+        if key in unknown:
+            acquisition = replace(acquisition, date=unknown[key])
         return [replace(acquisition, details={**acquisition.details, **made[key]})]
 
     acquisitions = collect(found, settings, read, progress)
@@ -147,17 +146,6 @@ def _groups(settings: Settings) -> tuple[dict[tuple[str, ...], dict[str, Path]],
             groups[key][parts["pol"].lower()] = path
             made[key] = _generated(product)
     return groups, made
-
-
-def _passes(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Return key of an image of unknown orbit → key of its date: the start of its pass. A day may have two passes."""
-    found: dict[tuple[str, ...], str] = {}
-    start = last = datetime.min
-    for key in sorted((key for key in keys if not (key[1] or key[2])), key=lambda key: _time_of(key[0])):
-        time = _time_of(key[0])
-        start, last = (start if time - last <= PASS else time), time
-        found[key] = f"{start:%Y%m%dT%H%M}"
-    return found
 
 
 def orbits_in(path: Path) -> dict[tuple[str, str], tuple[str, ...]]:

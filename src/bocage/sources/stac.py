@@ -11,7 +11,7 @@ import re
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ from bocage.shelf import outside
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, SensorSpec
 from bocage.sources.declared import RADAR
-from bocage.sources.products import say_versions
+from bocage.sources.products import passes, say_versions
 from bocage.sources.raster import inspect
 from bocage.sources.stac_items import (
     bands_declared,
@@ -172,9 +172,18 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         )
     say_scales(items, settings, progress)
     check_offsets(items, found, settings, progress)
-    found.sort(key=lambda a: a.date)
+    found = _in_order(found, settings)
     say_versions(found, progress)
     return found
+
+
+def _in_order(found: list[Acquisition], settings: Settings) -> list[Acquisition]:
+    """Return acquisitions in the order of their dates; those of radar without an orbit have the date of their pass."""
+    if settings.radar:
+        times = {k: a.time for k, a in enumerate(found) if a.time and a.date == f"{a.time:%Y%m%d}"}
+        dates = passes(times)
+        found = [replace(a, date=dates.get(k, a.date)) for k, a in enumerate(found)]
+    return sorted(found, key=lambda a: a.date)
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
