@@ -333,6 +333,36 @@ def test_the_bands_of_harmonized_landsat_are_those_of_landsat(tmp_path):
     assert set(the_only(look(tmp_path)).variables) == {"red", "nir", "swir16"}
 
 
+@pytest.mark.parametrize(
+    ("stem", "bands"),
+    [
+        ("landsat8_{day}_{band}", {"B04": "red", "B05": "nir", "B08": "pan"}),
+        ("LC09_199030_{day}_{band}", {"B04": "red", "B05": "nir", "B06": "swir16"}),
+        ("LT05_199030_{day}_{band}", {"B03": "red", "B04": "nir", "B05": "swir16"}),
+        ("S2B_T31UDS_{day}_{band}", {"B04": "red", "B05": "rededge1", "B08": "nir"}),
+    ],
+)
+def test_the_bands_of_landsat_have_its_own_numbers(tmp_path, stem, bands):
+    """Services write numbers of two digits for Landsat too: its panchromatic band B08 is not the near infrared."""
+    for day in DAYS:
+        for band in bands:
+            write_raster(tmp_path / f"{stem.format(day=day, band=band)}.tif", pixels())
+    assert set(the_only(look(tmp_path)).variables) == set(bands.values())
+
+
+def test_the_files_of_two_landsat_satellites_are_one_series_with_the_bands_of_both(tmp_path):
+    for unit, day in zip(("08", "09", "08"), DAYS, strict=True):
+        for band in ("B04", "B05"):
+            write_raster(tmp_path / f"LC{unit}_199030_{day}_{band}.tif", pixels())
+    assert set(the_only(look(tmp_path)).variables) == {"red", "nir"}
+
+
+def test_the_bands_of_a_landsat_image_are_described_by_its_numbers(tmp_path):
+    write_raster(tmp_path / "landsat8.tif", pixels(3), descriptions=("B04", "B05", "B08"))
+    (one,) = look(tmp_path).images.values()
+    assert one.bands == ("red", "nir", "pan")
+
+
 def test_a_file_per_band_has_the_band_of_its_name(tmp_path, proposed):
     for band in ("red", "nir", "swir1", "pan"):
         write_raster(tmp_path / f"images/lsat7_2000_{band}.tif", pixels())
