@@ -40,7 +40,7 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
     names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
     numbers = [_number(d) for d in info.descriptions]
-    named = _numbering(stem)
+    named = numbering(stem)
     if named is not SENTINEL2 or re.match(r"(?i)s2|sentinel[-_ ]?2", stem) or _of_sentinel2(info.descriptions):
         names = [named.get(number, name) for number, name in zip(numbers, names, strict=True)]
     if info.count == 1 and not info.descriptions[0] and variable_of(stem) in NAMED:
@@ -69,7 +69,7 @@ def _of_sentinel2(descriptions: Sequence[str]) -> bool:
 
 def variable_of(stem: str) -> str:
     """Return the common name of the band in the name of a file, else the name as a plain one."""
-    for code, common in _numbering(stem).items():
+    for code, common in numbering(stem).items():
         if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
             return common
     for word in (*COMMON, *SWIR, *INDICES):
@@ -78,7 +78,7 @@ def variable_of(stem: str) -> str:
     return plain_name(stem)
 
 
-def _numbering(stem: str) -> Mapping[str, str]:
+def numbering(stem: str) -> Mapping[str, str]:
     """Return band number → common name of the satellite in the name of a file; of Sentinel-2 if it names none of Landsat."""
     return next((names for form, names in LANDSAT if form.search(stem)), SENTINEL2)
 
