@@ -272,6 +272,18 @@ def test_the_offset_of_sentinel2_is_proposed_or_a_doubt(name, year, offset, doub
     assert not unit_of(dark, "uint16", (datetime(year, 5, 1),), name).doubt
 
 
+@pytest.mark.parametrize("later", [True, False])
+def test_a_series_with_the_offset_of_sentinel2_on_its_later_dates_is_a_doubt(tmp_path, proposed, later):
+    """Products until 2021 have no offset; those since January 2022 have, unless the archive was harmonised."""
+    for day in ("20210503", "20210612", "20220412", "20220720"):
+        added = 1000 * (later and day > "2022")
+        for band in ("B02", "B04", "B08"):
+            write_raster(tmp_path / f"images/T40KCB_{day}_{band}_10m.tif", pixels(low=150) + np.uint16(added))
+    _, lines = proposed(tmp_path / "images")
+    assert any("no value since 2022-04-12 is below 1000" in line for line in lines) == later
+    assert "\noffset =" not in (tmp_path / "mine.toml").read_text()
+
+
 # --- orbits of Sentinel-1
 def radar(folder, name, polarisations):
     values = np.linspace(0.01, 0.2, SIZE * SIZE, dtype=np.float32).reshape(1, SIZE, SIZE)
