@@ -1,9 +1,11 @@
 """Folders as people keep them, and metadata that contradicts the recipe: what is found, how it is described, what is refused."""
 
+import itertools
 import json
 import shutil
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -15,12 +17,17 @@ import shapely
 from bocage.errors import SourceError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.legend import LandClass, Legend
+from bocage.models import MODELS, build
 from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
+from bocage.scene import make_scene
 from bocage.sources import image, landsat_c2l2, open_source, pleiades, sentinel1_grd, sentinel2_l2a, series, stac
 from bocage.sources.inventory import look
 from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
+from bocage.training import Normalisation, Region, Trained
+from bocage.training.records import source_records
 
 DAYS = ("20220103", "20220412", "20220720")
 EAST = Place(corner=(CORNER[0] + 80, CORNER[1]))
@@ -455,6 +462,41 @@ def test_values_in_db_are_not_read_as_power(tmp_path):
     assert np.allclose(decibels(tmp_path / "db", stored="db"), decibels(tmp_path / "power"), atol=1e-4)
 
 
+def test_radar_has_one_unit_whether_its_files_are_in_db_or_not(tmp_path):
+    """A model of one maps the other; models of earlier versions have recorded dB in files as another unit."""
+    stored = {"db": np.linspace(-22, -9, 64, dtype=np.float32).reshape(1, 8, 8)}
+    stored["linear"] = 10 ** (stored["db"] / 10)
+    records = {}
+    for unit, pixels in stored.items():
+        for day, pol in itertools.product(("05", "17"), ("vv", "vh")):
+            write_raster(tmp_path / unit / f"s1a_40KCB_{pol}_ASC_044_202201{day}t014522.tif", pixels)
+        source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / unit, stored=unit))
+        scene = make_scene(source.grid, [source], {})
+        records[unit] = source_records(scene, ["s1"])["s1"]
+        assert records[unit].units == "dB"
+    before = replace(records["db"], units="linear")
+    gru = MODELS.get("gru")
+    network = build(gru, {"s1": before.spec}, 2, gru.Config(units=2))
+    scaling = Normalisation("mean-std", {"s1": (-15.0, -15.0)}, {"s1": (3.0, 3.0)})
+    legend, region = Legend((LandClass(1, "a"), LandClass(2, "b"))), Region("EPSG:32740", source.grid.bounds)
+    for then in (before, records["linear"]):
+        trained = Trained("gru", gru.Config(units=2), legend, {"s1": then}, scaling, network, region)
+        db = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / "db", stored="db"))
+        trained.check_scene(make_scene(db.grid, [db], {}))
+
+
+@pytest.mark.parametrize("more", [{}, {"mix_orbits": True}])
+def test_two_passes_of_unknown_orbits_on_one_day_are_two_dates(tmp_path, more):
+    """HyP3's names do not give the orbit. The neighbouring image of a pass is 25 seconds later, here after midnight."""
+    for stamp, value in (
+        ("20220102T235950", 0.1), ("20220103T000015", 0.1), ("20220103T054100", 0.01), ("20220103T173000", 0.001),
+    ):  # fmt: skip
+        radar(tmp_path, f"S1A_IW_{stamp}_DVP_RTC20_G_gpuned_{stamp[-4:]}", value)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, **more))
+    assert [f"{time:%d %H:%M}" for time in source.times] == ["02 23:59", "03 05:41", "03 17:30"]
+    assert [round(values[0]) for values in first(source)] == [-10, -20, -30]
+
+
 def test_an_orbit_that_the_name_does_not_give_comes_from_the_tags(tmp_path):
     name = "S1A_IW_202201{day}T013000_DVP_RTC20_G_gpuned_1A2B"
     for day, direction, orbit in (("03", "ascending", "44"), ("05", "descending", "151")):
@@ -482,6 +524,14 @@ def test_a_pattern_of_radar_names_that_cannot_be_used_is_refused(tmp_path, patte
         write_raster(tmp_path / f"{pol}_20221332.tif", flat(0.01, dtype=np.float32))
     with pytest.raises((SourceError, ValueError), match=error):
         decibels(tmp_path, pattern=pattern)
+
+
+def test_a_day_of_the_year_in_radar_names_is_not_read_as_a_month(tmp_path):
+    """Day 123 of 2022 is 3 May; its digits also begin with those of 30 December."""
+    for pol in ("vv", "vh"):
+        write_raster(tmp_path / f"{pol}_2022123.tif", flat(0.01, dtype=np.float32))
+    with pytest.raises(SourceError, match="'2022123' in the name of a Sentinel-1 image is no time"):
+        decibels(tmp_path, pattern=r"(?P<pol>vv|vh)_(?P<time>\d+)\.tif")
 
 
 @pytest.mark.parametrize("said_by", ["README", "tag"])
@@ -735,6 +785,62 @@ def test_orbits_of_items_are_chosen_or_reported(tmp_path):
     one = opened(tmp_path, decibel=True, relative_orbit=44)
     assert len(one.times) == 1
     assert not notes(one)
+
+
+def test_backscatter_in_decibels_of_two_orbits_on_one_day_is_two_dates(tmp_path):
+    """Values in dB need no 'decibel', and differ between orbits as those that are converted."""
+    items = [item(tmp_path, f"i{n}", n, **{"sat:relative_orbit": n}) for n in (44, 151)]
+    for one in items:
+        one["assets"]["vv"] = one["assets"]["B04"]
+    catalogue(tmp_path, *items)
+    both = open_source("s", stac, stac.Settings({"vv": "vv"}, catalogue=tmp_path / "catalog.json"))
+    assert sorted(values[0] for values in first(both)) == [44, 151]
+    assert notes(both) == ["several_orbits"]
+
+
+def test_radar_items_without_an_orbit_are_dates_by_their_passes(tmp_path):
+    hours = {"a": "05:41:00", "b": "05:41:25", "c": "17:30:00"}
+    items = [item(tmp_path, name, 10, datetime=f"2022-01-03T{hour}Z") for name, hour in hours.items()]
+    catalogue(tmp_path, *items)
+    assert len(opened(tmp_path, decibel=True).times) == 2
+    assert len(opened(tmp_path).times) == 1, "reflectance of one day is one date"
+
+
+BASELINES = {"new": (3000, "05.09"), "old": (2000, "02.12")}
+
+
+def of_baselines(folder, names, **asset):
+    made = [
+        item(folder, name, BASELINES[name][0], asset, datetime=f"202{k}-01-03T10:00:00Z", **{"s2:processing_baseline": BASELINES[name][1]})
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+    catalogue(folder, *made)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"), [({}, 0.2), ({"scale": 0.5}, 1000), ({"scale": 1.0, "offset": 0.0}, None)]
+)
+def test_the_scale_of_the_recipe_counts_with_the_offset_of_a_baseline(tmp_path, more, expected):
+    of_baselines(tmp_path, ("new", "old"))
+    found = first(opened(tmp_path, like="sentinel2_l2a", **more))
+    assert np.allclose(found, [[3000], [2000]] if expected is None else expected)
+
+
+def test_reflectance_of_two_baselines_needs_an_offset(tmp_path):
+    of_baselines(tmp_path, ("new", "old"))
+    with pytest.raises(SourceError, match="1 of 2 items, such as new, are of baseline 04.00 or later"):
+        opened(tmp_path, scale=1e-4)
+    assert len(opened(tmp_path, scale=1e-4, offset=0.0).times) == 2
+
+
+def test_reflectance_with_an_offset_that_nothing_removes_is_reported(tmp_path):
+    of_baselines(tmp_path, ("new",))
+    assert notes(opened(tmp_path)) == ["no_offset"]
+    assert not notes(opened(tmp_path, like="sentinel2_l2a"))
+    of_baselines(tmp_path, ("new",), **{"raster:scale": 1e-4, "raster:offset": 0.0})
+    assert not notes(opened(tmp_path)), "the item gives it"
+    of_baselines(tmp_path, ("old",))
+    assert not notes(opened(tmp_path))
 
 
 def test_like_landsat_follows_the_sensor_and_clear_lists_clear_values(tmp_path):

@@ -272,6 +272,18 @@ def test_the_offset_of_sentinel2_is_proposed_or_a_doubt(name, year, offset, doub
     assert not unit_of(dark, "uint16", (datetime(year, 5, 1),), name).doubt
 
 
+@pytest.mark.parametrize("later", [True, False])
+def test_a_series_with_the_offset_of_sentinel2_on_its_later_dates_is_a_doubt(tmp_path, proposed, later):
+    """Products until 2021 have no offset; those since January 2022 have, unless the archive was harmonised."""
+    for day in ("20210503", "20210612", "20220412", "20220720"):
+        added = 1000 * (later and day > "2022")
+        for band in ("B02", "B04", "B08"):
+            write_raster(tmp_path / f"images/T40KCB_{day}_{band}_10m.tif", pixels(low=150) + np.uint16(added))
+    _, lines = proposed(tmp_path / "images")
+    assert any("no value since 2022-04-12 is below 1000" in line for line in lines) == later
+    assert "\noffset =" not in (tmp_path / "mine.toml").read_text()
+
+
 # --- orbits of Sentinel-1
 def radar(folder, name, polarisations):
     values = np.linspace(0.01, 0.2, SIZE * SIZE, dtype=np.float32).reshape(1, SIZE, SIZE)
@@ -331,6 +343,36 @@ def test_the_bands_of_harmonized_landsat_are_those_of_landsat(tmp_path):
         for band in ("B04", "B05", "B06"):
             write_raster(tmp_path / f"HLS.L30.T40KCB.{day}T06300{k}.v2.0.{band}.tif", pixels())
     assert set(the_only(look(tmp_path)).variables) == {"red", "nir", "swir16"}
+
+
+@pytest.mark.parametrize(
+    ("stem", "bands"),
+    [
+        ("landsat8_{day}_{band}", {"B04": "red", "B05": "nir", "B08": "pan"}),
+        ("LC09_199030_{day}_{band}", {"B04": "red", "B05": "nir", "B06": "swir16"}),
+        ("LT05_199030_{day}_{band}", {"B03": "red", "B04": "nir", "B05": "swir16"}),
+        ("S2B_T31UDS_{day}_{band}", {"B04": "red", "B05": "rededge1", "B08": "nir"}),
+    ],
+)
+def test_the_bands_of_landsat_have_its_own_numbers(tmp_path, stem, bands):
+    """Services write numbers of two digits for Landsat too: its panchromatic band B08 is not the near infrared."""
+    for day in DAYS:
+        for band in bands:
+            write_raster(tmp_path / f"{stem.format(day=day, band=band)}.tif", pixels())
+    assert set(the_only(look(tmp_path)).variables) == set(bands.values())
+
+
+def test_the_files_of_two_landsat_satellites_are_one_series_with_the_bands_of_both(tmp_path):
+    for unit, day in zip(("08", "09", "08"), DAYS, strict=True):
+        for band in ("B04", "B05"):
+            write_raster(tmp_path / f"LC{unit}_199030_{day}_{band}.tif", pixels())
+    assert set(the_only(look(tmp_path)).variables) == {"red", "nir"}
+
+
+def test_the_bands_of_a_landsat_image_are_described_by_its_numbers(tmp_path):
+    write_raster(tmp_path / "landsat8.tif", pixels(3), descriptions=("B04", "B05", "B08"))
+    (one,) = look(tmp_path).images.values()
+    assert one.bands == ("red", "nir", "pan")
 
 
 def test_a_file_per_band_has_the_band_of_its_name(tmp_path, proposed):

@@ -17,6 +17,7 @@ from bocage.models.patchwork import Config
 from bocage.models.shares import Shares
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
+from bocage.samples import Pixels
 from bocage.testing import random_batch
 from bocage.training import Trained, Trainer, Training, classified
 from bocage.training.calibration import Calibration
@@ -280,6 +281,26 @@ def test_the_confidence_before_calibration_is_that_of_the_logits(landscape, reci
     away = abs(found.confidence - plain.confidence) > 1e-3
     assert away[temperature < 1].any()
     assert away[temperature > 1].any()
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+def test_windows_are_classified_on_their_device_and_without_dropout(brief, monkeypatch, polygons):
+    """A model that was loaded is on the processor, whatever the device of the windows."""
+    made = brief(PATCHWORK, S2)
+    trained, window, device = made.trained, Window(4, 6, 5, 7), torch.device("cpu")
+    row, column = (part.ravel().astype(np.int32) for part in np.mgrid[4:9, 6:13])
+    pixels = Pixels(row, column, np.zeros(35, np.int16), np.zeros(35, np.int32))
+
+    def classified_here():
+        if polygons:
+            return predict_at(trained, made.scene, pixels, Forward(device)).probabilities
+        return predict(trained, made.scene, window, device).probabilities
+
+    expected, moved = classified_here(), []
+    trained.model.train()
+    monkeypatch.setattr(trained.model, "to", lambda where: moved.append(where) or trained.model)
+    assert np.array_equal(classified_here(), expected)
+    assert moved == [device]
 
 
 def test_temperatures_follow_the_sources_pixel_by_pixel():

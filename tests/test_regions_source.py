@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bocage.errors import RecipeError, SourceError
+from bocage.finish.within import Laying
 from bocage.grid import Grid, Window
 from bocage.jobs.check import check
+from bocage.mapping.region import Region
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.sources import open_source, regions
+from bocage.sources.partition import Partition
 from bocage.testing.fakes import CORNER, CRS
 from conftest import FOREST, S2, not_finite
 
@@ -301,3 +304,21 @@ def test_the_map_cannot_take_its_grid_from_regions(recipe, landscape):
     written(landscape / "zones.gpkg", HALVES)
     with pytest.raises(RecipeError, match=r"grid.like: 'zones' are regions, which have no pixels; name an image"):
         read_recipe(recipe(FOREST, S2 + ZONES, like="zones"))
+
+
+@pytest.mark.parametrize("corner", [(500_000.0, 5_000_000.0), (500_000.3, 5_000_000.7)])
+def test_borders_through_pixel_centres_do_not_depend_on_the_tiles(corner):
+    """Borders along pixels of 30 m pass through the centres of pixels of 10 m. In a tile, a hole can be a side."""
+    grid = Grid.of("EPSG:32631", Affine(10, 0, corner[0], 0, -10, corner[1]), (40, 50))
+    x, y = grid.transform @ (11.5, 4.5)
+    inner = shapely.box(x, y - 300, x + 250, y)
+    outer = shapely.box(*grid.bounds).buffer(500).difference(inner)
+    shapes = np.array([inner, outer])
+    partition, laying, region = Partition(("a", "b"), (inner, outer), (1.0, 1.0)), Laying(shapes, grid), Region(outer)
+    ways = (lambda w: partition.numbers(grid, w), laying.ids, lambda w: region.inside(grid, w))
+    for way in ways:
+        whole = way(grid.window)
+        for tile in grid.tiles(16):
+            assert np.array_equal(way(tile), whole[tile.slices])
+    assert (partition.numbers(grid, grid.window) == 0).sum() == 25 * 30
+    assert np.array_equal(region.inside(grid, grid.window), partition.numbers(grid, grid.window) == 1)

@@ -150,6 +150,16 @@ def test_linear_filling_of_many_pixels_equals_numpy_interp() -> None:
             assert np.allclose(filled[:, c, y, x], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("fill", [interpolate, partial(whittaker, smoothing=2.0)])
+def test_two_images_of_one_day_are_filled(fill) -> None:
+    """Radar of two orbits, and a pixel that is seen on a regular date only, by both."""
+    values, valid = np.arange(1, 5, dtype=np.float32).reshape(4, 1, 1, 1), np.array([0, 1, 1, 0], bool)[:, None, None]
+    target = np.arange(0, 31, 10, dtype=np.int32)
+    filled, seen = fill(values * valid[:, None], valid, np.array([0, 10, 10, 25], np.int32), target)
+    assert seen.all()
+    assert np.isin(filled, [2, 3]).all()
+
+
 def test_whittaker_solves_its_equations_and_keeps_the_ends() -> None:
     values, valid, days = clouded(2)
     smooth, seen = whittaker(values, valid, days, TARGET, 2.0)

@@ -83,6 +83,24 @@ def test_reprojection_from_another_crs_is_accurate(tmp_path):
     assert abs(found % 300 - (lon - 55.45) / 1e-4) < 1.01
 
 
+@pytest.mark.parametrize("fill", [-3.4028235e38, 9.96921e36, -1.7e308, 1e20])
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear"])
+def test_fill_values_that_a_file_does_not_declare_are_no_measurements(tmp_path, fill, resampling):
+    pixels = np.array([[[fill, 1.5, 2.5, 3.5]] * 4], np.float64 if abs(fill) > 3.5e38 else np.float32)
+    path = write_raster(tmp_path / "a.tif", pixels)
+    source = open_source("a", image, image.Settings(path))
+    grid = source.grid
+    moved = Grid.of(grid.crs, grid.transform @ Affine.translation(0.25, 0), (4, 3))
+    for target, expected in (
+        (grid, [0, 1.5, 2.5, 3.5]),
+        (moved, [0, 1.75, 2.75] if resampling == "bilinear" else None),
+    ):
+        values, valid = source.read(target, target.window, resampling)
+        assert not valid[0, :, 0].any()
+        assert valid[0, :, 1:].all()
+        assert expected is None or np.allclose(values[0, 0], expected)
+
+
 def test_scale_offset_nodata_and_nan(tmp_path):
     pixels = np.array([[[0, 100], [200, 7]]], np.uint16)
     source = opened(write_raster(tmp_path / "r.tif", pixels), scale=0.5, offset=-10, nodata=7)

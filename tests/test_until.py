@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,10 @@ import rasterio
 
 from bocage.cli.main import main
 from bocage.errors import SceneError
+from bocage.grid import Ratio
 from bocage.mapping import Mapping, make_map
+from bocage.models import InputSpec, build, mixture
+from bocage.models.member import Member
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.testing import Place, write_raster
@@ -20,6 +24,8 @@ from conftest import FOREST, GRU, S2, Told, written
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"'
+LTAE = 'name = "ltae"\nheads = 4\nkeys = 4\nwidth = 32\nfeatures = 16'
+CNN = 'name = "cnn1d"\nfilters = [4, 8]'
 FILES = """
 [sources.s2]
 sensor = "series"
@@ -178,6 +184,35 @@ def test_windows_without_new_data_are_kept(model, tmp_path, small_cells, monkeyp
     make_map(trained, season.scene(), SETTINGS, tmp_path / "map")
     make_map(trained, season.scene(), SETTINGS, tmp_path / "other")
     assert contents(tmp_path / "map") == contents(tmp_path / "other")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_earlier_date_changes_all_windows_of_a_network_that_counts_days_from_the_first(
+    brief, tmp_path, small_cells, whole
+):
+    """L-TAE counts days from the first date of the series, which here has data in the west only and arrives last."""
+    made = brief(LTAE, NATIVE)
+    season = Season(tmp_path / "land", made.scene)
+    for number in range(1, 5):
+        season.arrives(number)
+    make_map(made.trained, season.scene(LTAE), SETTINGS, tmp_path / "map")
+    season.arrives(0, slice(0, 10), whole)
+    for name in ("map", "fresh"):
+        make_map(made.trained, season.scene(LTAE), SETTINGS, tmp_path / name)
+    assert contents(tmp_path / "map") == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize(
+    ("model", "changed"), [(LTAE, True), (PATCHWORK, False), (CNN, True), (GRU, False), (FOREST, True)]
+)
+def test_networks_that_masked_dates_change(model, changed):
+    settings = tomllib.loads(model)
+    member = Member(settings.pop("name"), settings)
+    inputs = {"s2": InputSpec("s2", ("red", "nir"), 12, Ratio(), regular=False)}
+    network = build(member.architecture, inputs, 3, member.config)
+    mixed = mixture.Model(inputs, 3, mixture.Config((member, Member("gru", {"units": 4}))))
+    assert bool(network.by_every_date) is bool(mixed.by_every_date) is changed
 
 
 def _spy(module, name, calls, position):

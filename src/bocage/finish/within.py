@@ -18,6 +18,7 @@ from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
 from bocage.samples.rasterise import pixels_inside
 from bocage.sources.base import Decoding
+from bocage.sources.partition import beside_centres
 from bocage.sources.placement import nests, touches
 from bocage.sources.raster import inspect, is_raster, read
 from bocage.vectorfile import layer_of
@@ -121,9 +122,10 @@ class Laying:
     def ids(self, window: Window) -> NDArray[np.uint32]:
         """Return the numbers (from 1) of the parcels that contain the centres of the pixels of a window; 0: none."""
         here, found = self.grid.crop(window), np.zeros((window.height, window.width), np.uint32)
+        aside = Grid.of(here.crs, beside_centres(here), here.shape)
         several = np.zeros(found.shape, bool)
         for k in sorted(self.tree.query(shapely.box(*here.bounds)).tolist()):
-            row, column = self._inside(k, here)
+            row, column = self._inside(k, aside)
             free = found[row, column] == 0
             several[row[~free], column[~free]] = True
             found[row[free], column[free]] = k + 1

@@ -55,8 +55,8 @@ if TYPE_CHECKING:  # it imports PyTorch
 
 FOUND: dict[str, Severity] = {
     "cloud_mask_elsewhere": "warning", "cloud_mask_unread": "warning", "declared_scale": "note", "intervals": "note",
-    "no_cloud_cover": "warning", "no_orbit": "warning", "scale_differs": "warning", "several_orbits": "warning",
-    "several_versions": "note",
+    "no_cloud_cover": "warning", "no_offset": "warning", "no_orbit": "warning", "scale_differs": "warning",
+    "several_orbits": "warning", "several_versions": "note",
 }  # fmt: skip
 """Notes of an opened source that are findings → severity."""
 ON_MAP: dict[str, Severity] = {

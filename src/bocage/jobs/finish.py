@@ -32,7 +32,7 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
 
-FORMAT = 3
+FORMAT = 4
 """Changed when the results of the same settings change."""
 ZONES = 4
 """The same of the areas by zone."""

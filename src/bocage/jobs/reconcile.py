@@ -27,7 +27,7 @@ from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
 
-FORMAT = 4
+FORMAT = 5
 """Changed when the results of the same map and districts change."""
 RULE = "shares"
 """Rule of a reconciled map in its item."""

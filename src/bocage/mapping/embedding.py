@@ -89,6 +89,7 @@ def write_features(
     """
     if scene.ids is not None:
         raise MappingError("The sources are tables, and features are written as a raster. Give a recipe of imagery.")
+    trained.model.to(device).eval()
     cell, tile = lattice(trained, scene.grid.shape, TILE)
     how = Forward(device, cell)
     bands = _bands(trained, scene, Forward(device))

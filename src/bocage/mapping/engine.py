@@ -359,8 +359,11 @@ def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:
     footprints = task.trained.footprints
     cubes = {name: task.scene.cubes[name] for name in footprints}
     described = tuple((n, c.preparation, c.source.bands, c.grid.transform) for n, c in cubes.items())
+    # Of these, a date changes also the windows in which it has no pixel.
+    dates = {n: c.clock.tolist() for n, c in cubes.items() if n in task.trained.model.by_every_date}
+    settings = (common, described, dates) if dates else (common, described)
     return origins_of(
-        windows, cubes, lambda name, window: footprints[name].window(window, cubes[name].ratio), common, described
+        windows, cubes, lambda name, window: footprints[name].window(window, cubes[name].ratio), *settings
     )
 
 

@@ -117,6 +117,7 @@ def predict_at(
 ) -> Classified:
     """Classify pixels of the map in dense windows around each polygon, or in parts of a table."""
     how = replace(how, temperature=not trained.one_temperature)
+    trained.model.to(how.device).eval()
     row, column = pixels.row, pixels.column
     found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
     valid, novelty = np.zeros(len(pixels), bool), np.full(len(pixels), np.nan, np.float32)
@@ -170,6 +171,7 @@ def predict(
     trained: Trained, scene: Scene, window: Window, device: torch.device, with_novelty: bool = False
 ) -> Prediction:
     """Classify one window of the map in one piece."""
+    trained.model.to(device).eval()
     return infer(trained, read_inputs(trained, scene, window), window, Forward(device, novelty=with_novelty))
 
 

@@ -18,7 +18,7 @@ from bocage.errors import MappingError, SourceError
 from bocage.grid import Grid, Window
 from bocage.mapping.settings import Mapping
 from bocage.scene import Scene
-from bocage.sources.partition import clipped, moved
+from bocage.sources.partition import beside_centres, clipped, moved
 from bocage.vectorfile import features_of, layer_of, shapes_of
 
 TILE = 1024
@@ -54,7 +54,7 @@ class Region:
         if near.is_empty:
             return np.zeros(target.shape, bool)
         with _ALONE:
-            return np.asarray(geometry_mask([near], target.shape, target.transform, invert=True))
+            return np.asarray(geometry_mask([near], target.shape, beside_centres(target), invert=True))
 
     def around(self, grid: Grid) -> Window:
         """Return the smallest window of the grid that contains the region."""

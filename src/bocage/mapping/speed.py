@@ -26,7 +26,6 @@ def pixels_per_second(trained: Trained, scene: Scene, device: torch.device, at_l
     step = lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))
     height, width = (_side(n, step) for n in scene.grid.shape)
     window, spent = Window(0, 0, height, width), list[float]()
-    trained.model.to(device).eval()
     predict(trained, scene, window, device)
     while len(spent) < 3 or (sum(spent) < at_least and len(spent) < 50):
         started = time.perf_counter()

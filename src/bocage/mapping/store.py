@@ -24,7 +24,7 @@ from bocage.scene.store import LAYOUT, metadata_of, remove_torn
 
 zarr: Any = Library("zarr")
 
-FORMAT = 1
+FORMAT = 2
 FOLDER, JOURNAL, PARTS = "windows.zarr", "windows.journal", "parts.journal"
 
 

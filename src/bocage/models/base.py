@@ -147,6 +147,11 @@ class Network(nn.Module):
         """
         return frozenset(name for name, spec in self.inputs.items() if spec.dates > 1)
 
+    @property
+    def by_every_date(self) -> frozenset[str]:
+        """Series of which a date without a valid pixel may change the logits: it moves the others, or is the first day."""
+        return self.by_position
+
     def use_scaling(self, offset: Mapping[str, Sequence[float]], scale: Mapping[str, Sequence[float]]) -> None:
         """Receive, before the training, offset and scale of the bands of each source: physical value = value * scale + offset.
 
@@ -227,6 +232,11 @@ class Adapted(Network):
     def by_position(self) -> frozenset[str]:
         """The series that the module declares."""
         return frozenset(getattr(self.module, "by_position", ()))
+
+    @property
+    def by_every_date(self) -> frozenset[str]:
+        """The series that the module declares as compared by position; all series, if it declares nothing."""
+        return self.by_position if hasattr(self.module, "by_position") else super().by_position
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the module's logits.

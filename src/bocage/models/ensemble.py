@@ -85,6 +85,11 @@ class Ensemble(Network):
         """The series of which some member does not use the day of the year."""
         return frozenset[str]().union(*(member.by_position for member in self._networks))
 
+    @property
+    def by_every_date(self) -> frozenset[str]:
+        """The series of which a date without a valid pixel may change the logits of some member."""
+        return frozenset[str]().union(*(member.by_every_date for member in self._networks))
+
     def slow_because(self, device: torch.device) -> str:
         """Return the reason of the first member that has one."""
         return next((why for member in self._networks if (why := member.slow_because(device))), "")

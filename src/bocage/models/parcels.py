@@ -46,6 +46,11 @@ class Delineating(Network):
         return self.network.by_position
 
     @property
+    def by_every_date(self) -> frozenset[str]:
+        """The series of which a date without a valid pixel may change the logits of the network."""
+        return self.network.by_every_date
+
+    @property
     def dense_loss(self) -> bool:
         """Whether the network has a loss for windows."""
         return self.network.dense_loss

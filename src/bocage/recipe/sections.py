@@ -28,12 +28,17 @@ from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource, texts
 from bocage.sources.values import OPTICAL as OPTICAL_BANDS
-from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
+from bocage.sources.values import Unit, clear_of, codes_of, offset_since, stored_values, unit_of
 from bocage.words import quantity
 
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 EVERY = 10
 """Fewest days between the regular dates of the gap filling."""
+PARTLY = (
+    "the offset of Sentinel-2: no value since {when} is below 1000, as in products of baseline 04.00, and earlier values are. "
+    "Subtract 1000 from the later images, or read the products (sensor sentinel2_l2a): else the values of a surface change"
+)
+"""Doubt about a series with images of both kinds."""
 NAMES = "spectral indices need common names (blue, green, red, nir, ...)"
 
 
@@ -344,6 +349,8 @@ def _unit(source: Source) -> tuple[Unit, bool]:
     unit = unit_of(stored_values(source), info.dtype, source.times, " ".join(names))
     if declared:
         unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
+    elif when := offset_since(source):
+        unit = replace(unit, doubt=PARTLY.format(when=f"{when:%Y-%m-%d}"))
     if any(value is not None for value in info.nodatas):
         unit = Unit(unit.scale, unit.offset, unit.decibel, None, unit.why, unit.doubt)
     return unit, declared

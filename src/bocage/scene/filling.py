@@ -236,7 +236,7 @@ def _linear_pixel(values: Any, valid: Any, left: Any, right: Any, days: Any, tar
         if i >= n or i < 0:
             filled[k, :, p] = 0
             continue
-        w = (target[k] - days[i]) / (days[j] - days[i]) if j != i else 0.0
+        w = (target[k] - days[i]) / (days[j] - days[i]) if days[j] > days[i] else 0.0  # two images of one day
         for c in range(bands):
             a, b = values[i, c, p], values[j, c, p]
             filled[k, c, p] = a + w * (b - a)

@@ -25,7 +25,7 @@ from bocage.scene import store
 from bocage.scene.cube import Block, Cube
 from bocage.scene.origin import Origin, origins_of
 
-FORMAT = 3
+FORMAT = 4
 """Version of the content of a store: it increases when the same files give other values."""
 MEMORY = 256 << 20
 """Maximum memory of the values of a shard, in bytes. The side of a larger shard is halved."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bocage.sources.declared import COMMON, common_name
 from bocage.sources.raster import RasterInfo
@@ -16,11 +16,18 @@ PLANET = {
 """Number of bands of a scene of PlanetScope → common names."""
 SENTINEL2 = {code: name for name, code in CODES.items()}
 """Sentinel-2 band number → common name, as spectral indices use it."""
-LANDSAT = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir16", "B07": "swir22",
+OLI = {
+    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir16", "B07": "swir22", "B08": "pan",
 }  # fmt: skip
-"""Landsat band number → common name, in the Harmonized Landsat Sentinel-2 products."""
-HLS_LANDSAT = re.compile(r"(?i)HLS[._]L30")
+"""Band number of Landsat 8 and 9 → common name; the Harmonized Landsat Sentinel-2 products have the same numbers."""
+TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22", "B08": "pan"}
+"""Band number of Landsat 4 to 7 → common name."""
+LANDSAT = (
+    (re.compile(r"(?i)HLS[._]L30|(?<![a-z\d])(?:l[co]0?[89]|l[co]0|l[89]|landsat[-_ ]?[89])(?![a-z\d])"), OLI),
+    (re.compile(r"(?i)(?<![a-z\d])(?:l[temc]0?[4-7]|landsat[-_ ]?[4-7])(?![a-z\d])"), TM),
+)
+"""Names of files of Landsat (``LC0`` for two satellites), and its band numbers. Services name its bands as those of Sentinel-2,
+for example B05."""
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
 INDICES = ("ndvi", "evi", "evi2", "savi", "ndwi", "ndmi", "nbr", "lai", "fapar", "fcover")
@@ -33,8 +40,8 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
     names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
     numbers = [_number(d) for d in info.descriptions]
-    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem) or _of_sentinel2(info.descriptions):
-        named = LANDSAT if HLS_LANDSAT.search(stem) else SENTINEL2
+    named = numbering(stem)
+    if named is not SENTINEL2 or re.match(r"(?i)s2|sentinel[-_ ]?2", stem) or _of_sentinel2(info.descriptions):
         names = [named.get(number, name) for number, name in zip(numbers, names, strict=True)]
     if info.count == 1 and not info.descriptions[0] and variable_of(stem) in NAMED:
         names = [variable_of(stem)]
@@ -62,13 +69,18 @@ def _of_sentinel2(descriptions: Sequence[str]) -> bool:
 
 def variable_of(stem: str) -> str:
     """Return the common name of the band in the name of a file, else the name as a plain one."""
-    for code, common in (LANDSAT if HLS_LANDSAT.search(stem) else SENTINEL2).items():
+    for code, common in numbering(stem).items():
         if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
             return common
     for word in (*COMMON, *SWIR, *INDICES):
         if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
             return SWIR.get(word, word)
     return plain_name(stem)
+
+
+def numbering(stem: str) -> Mapping[str, str]:
+    """Return band number → common name of the satellite in the name of a file; of Sentinel-2 if it names none of Landsat."""
+    return next((names for form, names in LANDSAT if form.search(stem)), SENTINEL2)
 
 
 def plain_name(stem: str) -> str:

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 
+FILL = 1e18
+"""Magnitude from which a floating-point value is no measurement, but a fill value that the file may not declare: -3.4e38 of GIS
+programs, 9.97e36 of NetCDF, 1e20 of climate models."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -55,12 +59,19 @@ class Decoding:
     """Whether the scaled value is squared with its sign kept, as quantised embeddings are that have more steps near 0."""
     alpha: bool = field(default=True, repr=False)
     """Whether the alpha band of the file hides pixels. False: the recipe uses this band as a date or as a quality layer."""
+    stored_decibels: bool = field(default=False, repr=False)
+    """Whether the stored values are known to be in dB already."""
 
     def __post_init__(self) -> None:
         if self.scale == 0:
             raise SourceError(
                 "'scale' is 0, which gives every pixel the same value. Give the factor from stored to physical values."
             )
+
+    @property
+    def units(self) -> str:
+        """Unit of the physical values: "dB", or "linear" for all other units, and for dB of which nothing tells."""
+        return "dB" if self.decibel or self.stored_decibels else "linear"
 
     def physical(self, stored: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the physical values of stored values, float32, same shape; written to `out` if given."""

@@ -22,7 +22,7 @@ from bocage.grid import Grid, Window
 from bocage.legend import plain
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
-from bocage.sources.partition import clipped, polygons_in
+from bocage.sources.partition import beside_centres, clipped, polygons_in
 from bocage.sources.placement import touches
 from bocage.sources.raster import fingerprint, inspect, read
 from bocage.vectorfile import VectorLayer, features_of, layer_of, repaired, shapes_of, vector_files
@@ -202,7 +202,7 @@ class PolygonCodes:
         number = np.full(target.shape, -1, np.int32)
         if drawn:
             with _ALONE:
-                number = rasterize(drawn, target.shape, -1, transform=target.transform, dtype=np.int32)
+                number = rasterize(drawn, target.shape, -1, transform=beside_centres(target), dtype=np.int32)
         missing = np.full((1, len(self.fields)), MISSING, np.int16)
         classes = np.concatenate([self.classes, missing])[number]  # -1: the last row
         return np.ascontiguousarray(np.moveaxis(classes, -1, 0)), np.ones((len(self.fields), *target.shape), np.float32)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bocage.sources.band_names import plain_name
+from bocage.sources.band_names import SENTINEL2 as SENTINEL2_CODES
+from bocage.sources.band_names import numbering, plain_name
 from bocage.sources.base import YEARS
 from bocage.sources.declared import RADAR
 from bocage.sources.sentinel2_l2a import CODES
@@ -88,15 +89,21 @@ class Roles:
 
 
 def named(column: str) -> tuple[str, str]:
-    """Return source and common name of a column.
+    """Return source and common name of a column. Landsat's numbers without its number (``SR_B5``) can be those of two sensors.
 
     >>> named("S2-L2A-B02"), named("S1-SIGMA0-VV"), named("B8A"), named("NDVI"), named("b10")
     (('s2', 'blue'), ('s1', 'vv'), ('s2', 'nir08'), ('s2', 'ndvi'), ('s2', 'b10'))
+    >>> named("LC08_B5"), named("LT05_B5"), named("SR_B5")
+    (('landsat', 'nir'), ('landsat', 'swir16'), ('landsat', 'sr_b5'))
     """
     plain = plain_name(column)  # a key of TOML
     last = plain.rpartition("_")[2]
     if last in RADAR:
         return "s1", last
+    if (numbers := numbering(column)) is not SENTINEL2_CODES and (match := re.fullmatch(r"b(\d+)", last)):
+        return "landsat", numbers.get(f"B{int(match[1]):02d}", last)
+    if re.fullmatch(r"sr_b\d+", plain):
+        return "landsat", plain
     if match := re.fullmatch(r"b0?(\d+a?)", last):
         return "s2", SENTINEL2.get(f"b{match[1]}", last)
     return "s2", last if last in (*INDICES, *CODES) else plain

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import CRS
 from rasterio.features import rasterize
@@ -23,6 +24,8 @@ from bocage.vectorfile import repaired
 
 PIECE = 32
 """Number of vertices of a piece of a border: short pieces are found faster."""
+ASIDE = 1e-6
+"""Distance, in pixels, by which the points that stand for pixels lie beside their centres."""
 _ALONE = threading.Lock()
 """One thread rasterises at a time: rasterio changes the filter of warnings of all threads meanwhile."""
 
@@ -117,7 +120,7 @@ class Partition:
         if not shapes:
             return np.full(target.shape, -1, np.int32)
         with _ALONE:
-            return np.asarray(rasterize(shapes, target.shape, -1, transform=target.transform, dtype=np.int32))
+            return np.asarray(rasterize(shapes, target.shape, -1, transform=beside_centres(target), dtype=np.int32))
 
     def weights(self, grid: Grid, window: Window, blend: float) -> NDArray[np.float32]:
         """Return the weight of each region at each pixel of a window (R, y, x), 0 to 1; 0 in no region.
@@ -189,6 +192,15 @@ def opened(shape: Any, grid: Grid) -> Any:
     half = grid.resolution / 2 * (1 - 1e-6)
     wide = shapely.union_all(polygons_in([shape])).buffer(-half, join_style="mitre")
     return shapely.union_all(polygons_in([shape.intersection(wide.buffer(half, join_style="mitre"))]))
+
+
+def beside_centres(grid: Grid) -> Affine:
+    """Return the transform with which GDAL rasterises polygons on a grid, tile by tile, as in one piece.
+
+    A pixel whose centre is exactly on a side of a polygon, as on borders drawn along pixels of 30 m, is inside or outside by
+    whether this side is one of a hole, which the rectangle of the tile decides. The points are therefore beside the centres.
+    """
+    return grid.transform @ Affine.translation(ASIDE, ASIDE)
 
 
 def clipped(shape: Any, bounds: tuple[float, float, float, float]) -> Any:

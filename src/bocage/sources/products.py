@@ -12,9 +12,9 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeVar
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
@@ -31,8 +31,11 @@ from bocage.sources.raster import inspect
 from bocage.sources.times import in_utc
 from bocage.words import Note
 
+Key = TypeVar("Key")
 LARGEST_XML = 64 << 20
 """Maximum size of a metadata file, in bytes."""
+PASS = timedelta(minutes=20)
+"""Longest time between two images of one pass over an area; the next pass is an orbit of about 99 minutes later."""
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 """What reading an incomplete archive raises."""
 
@@ -313,6 +316,16 @@ def same_ground(acquisitions: Sequence[Acquisition]) -> dict[tuple[str, GeoBox],
     for acquisition in acquisitions:
         places[acquisition.date, inspect(next(iter(acquisition.files.values())).path).grid.geobox].append(acquisition)
     return places
+
+
+def passes(times: Mapping[Key, datetime]) -> dict[Key, str]:
+    """Return image → key of its date: the start of its pass, for radar images of unknown orbits. A day may have two passes."""
+    found: dict[Key, str] = {}
+    start = last = datetime.min
+    for key, time in sorted(times.items(), key=lambda item: item[1]):
+        start, last = (start if time - last <= PASS else time), time
+        found[key] = f"{start:%Y%m%dT%H%M}"
+    return found
 
 
 def generated(text: str | None, product: Product) -> dict[str, str]:

@@ -5,7 +5,8 @@ warped with the given resampling and an exact coordinate transformation, so that
 
 A pixel of a band is valid if no part of the file says otherwise: the nodata value of the band (or that of the recipe or the
 sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band with many
-values is a measurement, and hides only pixels where all bands of the file are 0, whichever bands are read.
+values is a measurement, and hides only pixels where all bands of the file are 0, whichever bands are read. NaN, infinity and
+values that no measurement reaches (``FILL``) are never valid.
 """
 
 import functools
@@ -29,7 +30,7 @@ from rasterio.windows import Window as RioWindow
 from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
 from bocage.errors import GridError, SourceError
 from bocage.grid import Grid, Window
-from bocage.sources.base import Decoding
+from bocage.sources.base import FILL, Decoding
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
 from bocage.sources.handles import using
 from bocage.sources.pattern import DATE
@@ -386,7 +387,7 @@ class _Image:
     def _stored(self, window: RioWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
         values = self.dataset.read(list(self.indexes), window=window)
-        valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        valid = np.abs(values) < FILL if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
             nodata = self.info.nodatas[i - 1] if self.decoding.nodata is None else self.decoding.nodata
             for value in (nodata, *self.decoding.special):

@@ -27,6 +27,7 @@ from bocage.sources.products import (
     chosen_bands,
     collect,
     generated,
+    passes,
     products,
     same_ground,
     within,
@@ -104,10 +105,14 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     _check_orbits(settings, groups, progress)
     found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
     keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
+    unknown = passes({key: _time_of(key[0]) for key in groups if not (key[1] or key[2])})
 
     def read(image: Product) -> list[Acquisition]:
-        acquisition = _acquisition(image, keys[image.name], names, settings)
-        return [replace(acquisition, details={**acquisition.details, **made[keys[image.name]]})]
+        key = keys[image.name]
+        acquisition = _acquisition(image, key, names, settings)
+        if key in unknown:
+            acquisition = replace(acquisition, date=unknown[key])
+        return [replace(acquisition, details={**acquisition.details, **made[key]})]
 
     acquisitions = collect(found, settings, read, progress)
     _check_versions(acquisitions)
@@ -191,15 +196,18 @@ def _without_groups(patterns: tuple[str, ...]) -> str:
 
 
 def _time_of(stamp: str) -> datetime:
-    """Return the time of an image from the text in its name: a date, with or without a time after it.
+    """Return the time of an image from the text in its name: a date of eight digits, with or without a time after it.
 
     Raises
     ------
     SourceError
         The text is no time.
     """
+    digits = re.sub(r"\D", "", stamp)
     try:
-        return datetime.strptime(re.sub(r"\D", "", stamp).ljust(14, "0"), "%Y%m%d%H%M%S")
+        if len(digits) not in (8, 10, 12, 14):  # 2022123, a day of the year, would be 30 December
+            raise ValueError(f"{len(digits)} digits")
+        return datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S")
     except ValueError as error:
         raise SourceError(
             f"'{stamp}' in the name of a Sentinel-1 image is no time such as 20220103T013000. Check 'time' in 'pattern'."
@@ -247,7 +255,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     kinds: dict[str, Literal["", "power", "amplitude"]] = {"linear": "power", "amplitude": "amplitude", "db": ""}
     kind = kinds[settings.stored]
     special = () if settings.nodata is None else (settings.nodata,)
-    decoding = Decoding(special=special, decibel=kind, floor=settings.floor)
+    in_decibels = settings.stored == "db"
+    decoding = Decoding(special=special, decibel=kind, floor=settings.floor, stored_decibels=in_decibels)
     missing = [name for name in names if name not in product.files]
     if missing:
         raise SourceError(

@@ -11,7 +11,7 @@ import re
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,8 +30,9 @@ from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.redaction import redacted, redacted_address
 from bocage.shelf import outside
 from bocage.sources import landsat_c2l2, sentinel2_l2a
-from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
-from bocage.sources.products import say_versions
+from bocage.sources.base import Acquisition, BandFile, SensorSpec
+from bocage.sources.declared import RADAR
+from bocage.sources.products import passes, say_versions
 from bocage.sources.raster import inspect
 from bocage.sources.stac_items import (
     bands_declared,
@@ -42,10 +43,10 @@ from bocage.sources.stac_items import (
     items_of,
     longitudes_meet,
     path_of,
-    reflectance_decoding,
     time_of,
     version,
 )
+from bocage.sources.stac_values import check_offsets, decoding_of, say_scales
 from bocage.sources.stac_versions import Versions, version_in_cache
 from bocage.words import Note
 
@@ -130,6 +131,11 @@ class Settings:
         if not self.bands:
             raise ValueError("'bands' must name at least one asset")
 
+    @property
+    def radar(self) -> bool:
+        """Whether the assets are backscatter, which depends on the orbit."""
+        return self.decibel or any(name in RADAR for name in self.bands)
+
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     """Return the acquisitions of all items that match the search, after downloading the missing assets.
@@ -164,10 +170,20 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         raise SourceError(
             f"None of the {len(items)} items can be read: {dead[0] if dead else 'all are outside the area.'}"
         )
-    _say_scales(items, settings, progress)
-    found.sort(key=lambda a: a.date)
+    say_scales(items, settings, progress)
+    check_offsets(items, found, settings, progress)
+    found = _in_order(found, settings)
     say_versions(found, progress)
     return found
+
+
+def _in_order(found: list[Acquisition], settings: Settings) -> list[Acquisition]:
+    """Return acquisitions in the order of their dates; those of radar without an orbit have the date of their pass."""
+    if settings.radar:
+        times = {k: a.time for k, a in enumerate(found) if a.time and a.date == f"{a.time:%Y%m%d}"}
+        dates = passes(times)
+        found = [replace(a, date=dates.get(k, a.date)) for k, a in enumerate(found)]
+    return sorted(found, key=lambda a: a.date)
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
@@ -239,7 +255,7 @@ def _chosen(items: Sequence[Any], settings: Settings, progress: Progress) -> lis
     if lasting := [item for item in chosen if item.datetime is None]:
         progress.say(Note.of("intervals", n=len(lasting), total=len(chosen)))
     orbits = {item.properties.get("sat:relative_orbit") for item in chosen} - {None}
-    if settings.decibel and len(orbits) > 1:
+    if settings.radar and len(orbits) > 1:
         progress.say(Note.of("several_orbits", orbits=sorted(orbits)))
     chosen.sort(key=version, reverse=True)
     chosen.sort(key=lambda item: f"{time_of(item):%Y%m%d}")
@@ -306,12 +322,12 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any], vers
     for name, asset in wanted.items():
         check_count(item, asset, max(bands_declared(item, asset), inspect(paths[name]).count))
     files = {
-        n: BandFile(paths[n], 1, _decoding(item, asset, settings, paths[n])) for n, asset in settings.bands.items()
+        n: BandFile(paths[n], 1, decoding_of(item, asset, settings, paths[n])) for n, asset in settings.bands.items()
     }
     layer, clear = _clear(settings)
     quality = {layer: BandFile(paths["quality"], 1)} if settings.quality else {}
     when = time_of(item)
-    orbit = str(item.properties.get("sat:relative_orbit", "")) if settings.decibel else ""
+    orbit = str(item.properties.get("sat:relative_orbit", "")) if settings.radar else ""
     return Acquisition(when, files, quality, clear, f"{when:%Y%m%d}{orbit}", None, {"item": item.id})
 
 
@@ -322,37 +338,6 @@ def _clear(settings: Settings) -> tuple[str, tuple[int, ...]]:
     if settings.like == "sentinel2_l2a":
         return MASKS[settings.like][0], settings.clear or sentinel2_l2a.CLEAR
     return "quality", settings.clear
-
-
-def _decoding(item: Any, asset: str, settings: Settings, path: Path) -> Decoding:
-    band = declared_values(item, asset)
-    info = inspect(path)
-    declared = (info.scales[0], info.offsets[0]) if (info.scales[0], info.offsets[0]) != (1.0, 0.0) else (None, None)
-    scale, offset = band.get("scale", declared[0]), band.get("offset", declared[1])
-    scale = settings.scale if settings.scale is not None else scale
-    offset = settings.offset if settings.offset is not None else offset
-    if settings.like == "sentinel2_l2a" and settings.offset is None:
-        scale, offset = reflectance_decoding(item, scale, offset)
-    if settings.like == "landsat_c2l2" and scale is None:
-        raise SourceError(f"Item {item.id}, asset {asset} has no scale. Set 'scale' and 'offset' in the recipe.")
-    nodata = settings.nodata if settings.nodata is not None else band.get("nodata")
-    nodata = float(nodata) if nodata is not None else None
-    kind: Literal["", "power", "amplitude"] = ""
-    if settings.decibel:
-        kind = "amplitude" if settings.stored == "amplitude" else "power"
-    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=kind)
-
-
-def _say_scales(items: Sequence[Any], settings: Settings, progress: Progress) -> None:
-    """Report the first item whose scale or offset differs from those of the recipe."""
-    for item in items:
-        for asset in settings.bands.values():
-            declared = declared_values(item, asset) if asset in item.assets else {}
-            for key, given in (("scale", settings.scale), ("offset", settings.offset)):
-                if given is not None and not np.isclose(float(declared.get(key, given)), given, rtol=1e-6):
-                    scale, offset = (f"{declared.get(k, d):g}" for k, d in (("scale", 1), ("offset", 0)))
-                    progress.say(Note.of("scale_differs", file=f"{item.id}, {asset}", scale=scale, offset=offset))
-                    return
 
 
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any], versions: Versions) -> Path:

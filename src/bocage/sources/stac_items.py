@@ -11,6 +11,9 @@ from bocage.errors import SourceError
 from bocage.sources import sentinel2_l2a
 from bocage.sources.times import in_utc
 
+ADDED = -1000.0
+"""What is added to stored reflectance of Sentinel-2 since baseline 04.00, before the scale."""
+
 
 def longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Return whether two intervals of longitudes overlap; west is larger than east across the antimeridian.
@@ -136,21 +139,36 @@ def check_count(item: Any, asset: str, count: int) -> None:
 
 
 def reflectance_decoding(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:
-    """Return scale and offset of Sentinel-2 reflectance: those of the asset, else those of its processing baseline.
+    """Return scale and offset of Sentinel-2 reflectance: those given, else those of its processing baseline.
 
     Raises
     ------
     SourceError
-        The item has neither.
+        Neither is known.
     """
+    factor = 1e-4 if scale is None else scale
     if item.properties.get("earthsearch:boa_offset_applied"):
-        return scale or 1e-4, 0.0
+        return factor, 0.0
     if scale is not None and offset is not None:
         return scale, offset
-    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version")
-    match = re.fullmatch(r"(\d+)\.(\d+)", str(baseline or ""))
-    if not match:
+    added = adds_offset(item)
+    if added is None:
         raise SourceError(
             f"Item {item.id} has neither scale and offset nor a processing baseline. Set 'scale' and 'offset' in the recipe."
         )
-    return 1e-4, -0.1 if (int(match[1]), int(match[2])) >= sentinel2_l2a.OFFSET_SINCE else 0.0
+    return factor, ADDED * factor if added else 0.0
+
+
+def adds_offset(item: Any) -> bool | None:
+    """Return whether the stored reflectance of a Sentinel-2 item has the offset of baseline 04.00; None without a baseline."""
+    if item.properties.get("earthsearch:boa_offset_applied"):
+        return False
+    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version")
+    match = re.fullmatch(r"(\d+)\.(\d+)", str(baseline or ""))
+    return (int(match[1]), int(match[2])) >= sentinel2_l2a.OFFSET_SINCE if match else None
+
+
+def is_sentinel2(item: Any) -> bool:
+    """Return whether an item says that it is of Sentinel-2."""
+    named = (str(item.properties.get(key) or "").lower() for key in ("constellation", "platform"))
+    return "s2:processing_baseline" in item.properties or any(name.startswith("sentinel-2") for name in named)

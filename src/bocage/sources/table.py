@@ -23,7 +23,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.ranges import STORED, Range, check_ranges
 from bocage.shelf import did_you_mean
-from bocage.sources.base import Decoding, SensorSpec
+from bocage.sources.base import FILL, Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
 from bocage.sources.times import read_times
 from bocage.textfile import read_text, separator_of
@@ -131,7 +131,8 @@ class TableSource:
     def known(self) -> NDArray[np.bool_]:
         """Whether the table has a value of each sample, date and band, (sample, time, band)."""
         stored, nodata = self.stored, self.decoding.nodata
-        return np.isfinite(stored) if nodata is None else np.isfinite(stored) & (stored != np.float32(nodata))
+        there = np.abs(stored) < FILL
+        return there if nodata is None else there & (stored != np.float32(nodata))
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -247,7 +248,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     )
     stored[place] = frame[list(settings.bands)].to_numpy(np.float32)
     seen[place] = frame.valid.to_numpy(bool)
-    seen &= np.isfinite(stored).all(-1)
+    seen &= (np.abs(stored) < FILL).all(-1)
     if settings.nodata is not None:
         seen &= (stored != np.float32(settings.nodata)).all(-1)
     decoding = Decoding(settings.scale, settings.offset, settings.nodata, decibel=settings.decibel)

@@ -261,6 +261,25 @@ def _has_offset(optical: Mapping[str, NDArray[np.float64]], nodata: float | None
     return 900 <= min(lows) <= 1600
 
 
+def offset_since(source: Source) -> datetime | None:
+    """Return the first date from which on values have the offset of Sentinel-2 products, if those of earlier dates have not.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read.
+    """
+    late = tuple(a for a in source.acquisitions if a.time and a.time >= OFFSET_SINCE)
+    early = tuple(a for a in source.acquisitions if a.time and a.time < OFFSET_SINCE)
+    if not late or not early:
+        return None
+    found = []
+    for part in (early, late):
+        values = stored_values(replace(source, acquisitions=part))
+        found.append(_has_offset({name: layer for name, layer in values.items() if name in OPTICAL}, None))
+    return late[0].time if found == [False, True] else None
+
+
 def _baseline(nodata: float | None) -> Unit:
     why = "no value is below 1000: reflectance x 10000 with the offset of Sentinel-2 products since January 2022"
     return Unit(0.0001, -0.1, nodata=nodata, why=why, doubt="the offset of Sentinel-2")

@@ -286,7 +286,7 @@ def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, Sou
             None if fill is None else (fill.every, fill.start.isoformat(), fill.end.isoformat()),
             cube.preparation.resampling,
             cube.grid.resolution,
-            "dB" if decoding.decibel else "linear",
+            decoding.units,
             _clock(cube),
         )
     return records

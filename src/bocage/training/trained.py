@@ -299,7 +299,8 @@ class Trained:
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
         if not math.isclose(then.resolution, now.resolution, rel_tol=0.01):
             pairs.append(("resolution", then.resolution, now.resolution))
-        if then.units:
+        # Earlier versions recorded radar that is stored in dB as linear.
+        if then.units and not (then.units == "linear" and scene.cubes[name].source.decoding.stored_decibels):
             pairs.append(("units", then.units, now.units))
         pairs.append(("days", then.clock, now.clock))
         begun = then.fill is None and now.spec.dates == 1 < then.spec.dates  # a season with one date so far
