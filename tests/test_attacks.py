@@ -437,6 +437,8 @@ def test_the_dashboard_of_jobs_is_on_this_machine_only(tmp_path, monkeypatch):
     given = []
 
     class Cluster:
+        job_cls = object
+
         def __init__(self, **options):
             given.append(options)
             raise ValueError("seen enough")
