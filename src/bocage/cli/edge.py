@@ -22,6 +22,12 @@ from bocage.machine import versions
 from bocage.redaction import redacted
 
 EXPECTED, UNEXPECTED, INTERRUPTED, TERMINATED = 1, 3, 130, 143
+FULL = {
+    errno.ENOSPC: ("the disk is full", "Free disk space"),
+    errno.EDQUOT: ("the disk quota is exceeded", "Free disk space"),
+    errno.EFBIG: ("a file is larger than the file system or 'ulimit -f' allows", "Raise the limit"),
+}
+"""Error of the operating system → what has no room, and the remedy; the same command resumes then."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -91,12 +97,10 @@ def guarded(work: Callable[[], None]) -> int:
 
 
 def _of_system(error: OSError) -> int:
-    """Report an error of the operating system: expected if it names a file, or if the disk is full."""
-    if error.errno == errno.ENOSPC:
-        where = error.filename or "while writing"
-        click.echo(
-            redacted(f"error: the disk is full ({where}). Free disk space and run the same command again."), err=True
-        )
+    """Report an error of the operating system: expected if it names a file, or if the disk has no room."""
+    if error.errno in FULL:
+        (what, remedy), where = FULL[error.errno], error.filename or "while writing"
+        click.echo(redacted(f"error: {what} ({where}). {remedy} and run the same command again."), err=True)
         return EXPECTED
     if error.errno is None or not error.filename:
         return _unexpected(error)
