@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 from distributed import CancelledError
 
-from bocage.errors import MappingError
+from bocage.errors import MappingError, TrainedError
 from bocage.grid import Window
 from bocage.mapping import Workers, hired, workers
 from bocage.mapping.workers import Distributed, job_script, working
+from bocage.training import export as exporting
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:DeprecationWarning")
 WINDOW = Window(0, 0, 16, 16)
@@ -133,3 +134,23 @@ def test_jobs_use_the_cores_that_they_book(monkeypatch):
     assert Workers(cluster="slurm", options={"cores": 16, "processes": 4}).networks("cpu") == 4
     assert Workers(cluster="slurm", options={"cores": 16}, threads=2).networks("cpu") == 2
     assert Workers(cluster="slurm").networks("cpu") == 1
+
+
+def test_two_exports_to_one_folder_are_not_mixed(tmp_path, monkeypatch):
+    folder, model = (
+        tmp_path / "exported",
+        SimpleNamespace(model=SimpleNamespace(abilities=SimpleNamespace(fitted=False))),
+    )
+    monkeypatch.setattr(exporting, "_item", lambda *_: {})
+
+    def slow(trained, path):
+        path.write_text("slow", encoding="utf-8")
+        monkeypatch.setattr(exporting, "_write_onnx", lambda _, other: other.write_text("fast", encoding="utf-8"))
+        exporting.export(model, folder)
+        return 0.0
+
+    monkeypatch.setattr(exporting, "_write_onnx", slow)
+    with pytest.raises(TrainedError, match="exists; choose another folder"):
+        exporting.export(model, folder)
+    assert (folder / "model.onnx").read_text(encoding="utf-8") == "fast"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
