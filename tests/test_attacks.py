@@ -1,6 +1,7 @@
 """Attacks by files and names from outside: each is refused, or harmless."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -39,7 +40,7 @@ from bocage.recipe import read_recipe
 from bocage.redaction import redacted
 from bocage.report.comparison import as_csv
 from bocage.run import held
-from bocage.samples import Reference
+from bocage.samples import Reference, Samples, Split
 from bocage.samples.reference import read_polygons
 from bocage.sources import landsat_c2l2, open_source, sentinel2_l2a, spot67, stac
 from bocage.testing import write_raster
@@ -437,6 +438,8 @@ def test_the_dashboard_of_jobs_is_on_this_machine_only(tmp_path, monkeypatch):
     given = []
 
     class Cluster:
+        job_cls = object
+
         def __init__(self, **options):
             given.append(options)
             raise ValueError("seen enough")
@@ -647,6 +650,41 @@ def test_a_full_disk_is_reported_with_the_file(tmp_path, capsys):
     journal.path.symlink_to("/dev/full")
     assert guarded(lambda: journal.add("0-0")) == 1
     assert str(journal.path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "what"), [(errno.EDQUOT, "the disk quota is exceeded"), (errno.EFBIG, "a file is larger than")]
+)
+def test_no_room_by_a_quota_or_a_limit_is_reported_like_a_full_disk(number, what, capsys):
+    """Arrow names no file, and a quota is the usual limit of a home folder."""
+    from bocage.cli.edge import guarded
+
+    def write():
+        raise OSError(number, os.strerror(number))
+
+    assert guarded(write) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {what}"), said
+    assert said.endswith(" and run the same command again.\n"), said
+
+
+def test_samples_that_cannot_be_written_leave_the_earlier_file(tmp_path, monkeypatch):
+    """Every command that opens a run writes them again, and others read them."""
+    path, one = tmp_path / "samples.parquet", np.zeros(1, np.int32)
+    legend = Legend((LandClass(1, "maize"),))
+    samples = Samples(one, one, one, one, one, legend, (), (), {}, Split())
+    samples.to_parquet(path)
+    before = path.read_bytes()
+
+    def torn(frame, target):
+        Path(target).write_bytes(before[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pandas.DataFrame.to_parquet", torn)
+    with pytest.raises(OSError, match=r"samples\.parquet"):
+        samples.to_parquet(path)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_disk_that_fills_up_with_samples_is_reported(recipe, elsewhere, monkeypatch, capsys):

@@ -66,6 +66,11 @@ def test_features_do_not_depend_on_the_windows_and_read_back(pretrained, tmp_pat
         assert dataset.descriptions[0] == "f001"
     with pytest.raises(RunFolderError, match=r"features.tif exists. Choose another --out, or give --overwrite"):
         embed(parsed, start, tmp_path / "out")
+    content = (tmp_path / "out/features.tif").read_bytes()
+    (tmp_path / "out/features.json").unlink()  # as after a kill between the two files: the same command completes them
+    embed(parsed, start, tmp_path / "out")
+    assert (tmp_path / "out/features.tif").read_bytes() == content
+    assert (tmp_path / "out/features.json").exists()
 
 
 @pytest.mark.slow

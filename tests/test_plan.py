@@ -113,6 +113,12 @@ def test_a_recipe_that_cannot_run_is_refused(recipe, landscape: Path, capsys) ->
     assert not (landscape / "out").exists()
 
 
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_a_number_of_threads_is_at_least_one(number: str, recipe, landscape: Path, capsys) -> None:
+    assert main(["plan", str(recipe()), "--workers", number]) == 2
+    assert "--workers" in capsys.readouterr().err
+
+
 def test_tables_are_planned_without_a_map(tmp_path: Path) -> None:
     import geopandas as gpd
     import pandas as pd

@@ -17,7 +17,7 @@ import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import RunFolderError
+from bocage.errors import FinishError, RunFolderError
 from bocage.jobs.finish import finish
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
@@ -162,6 +162,18 @@ def test_a_missing_layer_is_left_out_and_reported(finished_run):
     assert "confidence" not in titles(project)
     assert "land cover" in titles(project)
     assert told.words == ["tiny: " + sentence("view_moved_layer", "en", layer="confidence", file="confidence.tif")]
+
+
+def test_a_project_whose_polygons_cannot_be_written_is_not_written(finished_run, monkeypatch):
+    (finished_run / "qgis/project.qgz").unlink(missing_ok=True)
+
+    def full(*_, **__):
+        raise RuntimeError("database or disk is full")
+
+    monkeypatch.setattr("pyogrio.raw.write", full)
+    with pytest.raises(FinishError, match=r"reference\.gpkg cannot be written"):
+        project_of(finished_run)
+    assert not (finished_run / "qgis/project.qgz").exists()
 
 
 def test_an_unfinished_run_has_imagery_and_polygons(finished_run):

@@ -45,12 +45,12 @@ def part_of(path: Path) -> Path:
 def own_part_of(path: Path) -> Path:
     """Return a path like :func:`part_of` that no other process uses, for folders that several runs write to.
 
-    Files of this kind that a killed process left a day ago are removed.
+    Files and folders of this kind that a killed process left a day ago are removed.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(OSError):  # another process may remove it at the same time
             if time.time() - left.stat().st_mtime > DAY:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
 
 

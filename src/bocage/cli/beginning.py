@@ -124,7 +124,7 @@ def check(
 @click.option(
     "--workers",
     multiple=True,
-    type=int,
+    type=click.IntRange(1),
     help="Also estimate the time with this number of preparation threads; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")

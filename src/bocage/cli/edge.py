@@ -91,17 +91,25 @@ def guarded(work: Callable[[], None]) -> int:
 
 
 def _of_system(error: OSError) -> int:
-    """Report an error of the operating system: expected if it names a file, or if the disk is full."""
-    if error.errno == errno.ENOSPC:
-        where = error.filename or "while writing"
-        click.echo(
-            redacted(f"error: the disk is full ({where}). Free disk space and run the same command again."), err=True
-        )
+    """Report an error of the operating system: expected if it names a file, or if the disk has no room."""
+    if full := _without_room(error, error.filename or "while writing"):
+        click.echo(redacted(full), err=True)
         return EXPECTED
     if error.errno is None or not error.filename:
         return _unexpected(error)
     click.echo(redacted(f"error: {error.filename}: {error.strerror}."), err=True)
     return EXPECTED
+
+
+def _without_room(error: OSError, where: str) -> str:
+    """Return the message of an error for want of room; empty for any other."""
+    messages = {
+        errno.ENOSPC: f"error: the disk is full ({where}). Free disk space and run the same command again.",
+        errno.EDQUOT: f"error: the disk quota is exceeded ({where}). Free disk space and run the same command again.",
+        errno.EFBIG: f"error: a file is larger than the file system or 'ulimit -f' allows ({where}). Raise the limit and run the "
+        "same command again.",
+    }
+    return messages.get(error.errno or 0, "")
 
 
 def _listed(error: RecipeError) -> str:

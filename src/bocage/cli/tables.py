@@ -294,7 +294,7 @@ def print_plan(plan: Any) -> None:
     low, high = (sum(getattr(stage, edge) for stage in plan.stages) for edge in ("low", "high"))
     table.add_row("total", lasting(plan.seconds), f"{lasting(low)} to {lasting(high)}", style="bold")
     console.print(table)
-    console.print(f"memory {plan.memory / 1e9:.2f} GB, disk {plan.disk / 1e9:.3g} GB")
+    console.print(f"memory {plan.memory / 1e9:.2f} GB per process, disk {plan.disk / 1e9:.3g} GB")
     for workers, seconds in plan.workers.items():
         console.print(f"with {workers} preparation threads: {lasting(seconds)} in total")
 

@@ -31,7 +31,7 @@ def embed(recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, ov
         The network has no features.
     """
     path = out / NAME
-    if path.exists() and not overwrite:
+    if path.exists() and path.with_suffix(".json").exists() and not overwrite:
         raise RunFolderError(f"{path} exists. Choose another --out, or give --overwrite.")
     check_device(recipe.choice.training)
     with held(out):

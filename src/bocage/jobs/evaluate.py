@@ -271,6 +271,7 @@ def evaluate_model(
         if learnt := TrainedOn.of(folder, Evaluated(recipe.reference, scene, found, set(trained.sources))):
             progress.say(str(learnt))
         tested, score = _scored(recipe, trained, _classified(recipe, trained, scene, found.pixels, progress), learnt)
+        layout.score.unlink(missing_ok=True)  # an earlier one is not that of the files that follow
         tested.to_parquet(layout.own.test, scene.ids)
         score.save_confusion(layout.own.confusion)
         origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}

@@ -76,7 +76,8 @@ def write_features(
 ) -> tuple[MapBand, ...]:
     """Write the features of a network over a scene to a COG of 16-bit integers, and a description beside it (``.json``).
 
-    The files appear when they are complete.
+    The files appear when they are complete, the description last: without it, the features are those of another network, or of
+    an interrupted command.
 
     Returns
     -------
@@ -102,6 +103,7 @@ def write_features(
             found = features_at(trained, scene, window, how)
             stored = np.clip(np.rint(found.values / scale), -LARGEST, LARGEST)
             output.put(window, np.where(found.valid, stored, NODATA).astype(np.int16))
+        path.with_suffix(".json").unlink(missing_ok=True)
         output.close()
     except BaseException:
         output.discard()

@@ -100,7 +100,8 @@ class Workers:
     """Number of processes, at least 0; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of
     jobs."""
     threads: Annotated[int, Range(0, 1024)] = 0
-    """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
+    """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes.
+    With `cluster`, 0: the `cores` of its options, or as many as this machine has cores."""
     scheduler: str = ""
     """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``; empty: none."""
     cluster: str = ""
@@ -120,6 +121,8 @@ class Workers:
         """Return the number of networks that compute at a time in each process."""
         if self.threads or device != "cpu":
             return self.threads or 1
+        if self.cluster and isinstance(booked := self.options.get("cores"), int):
+            return max(1, booked // max(1, int(self.options.get("processes", 1))))
         here = self.count if not self.cluster and not self.scheduler else 1
         return max(1, cores() // max(1, here))
 

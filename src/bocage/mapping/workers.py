@@ -6,6 +6,10 @@ worker dies, it is replaced if possible, and its windows are assigned to other w
 
 import logging
 import os
+import shlex
+import sys
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,7 +30,9 @@ LOOPBACK = "127.0.0.1"
 LOGS = "jobs"
 """Folder for the logs of batch jobs, in the folder of the windows."""
 PATIENCE = 300
-"""Timeout for the first worker of a scheduler or batch system, in seconds."""
+"""Timeout for the first worker of a scheduler or batch system, and for another one after the last has ended, in seconds."""
+LOOK = 5
+"""Time between two looks at whether a scheduler still has workers, in seconds."""
 
 
 @contextmanager
@@ -90,8 +96,8 @@ class Threads(Crew):
 class Distributed(Crew):
     """Workers of a Dask scheduler."""
 
-    def __init__(self, client: Any, networks: int, where: str) -> None:
-        self.client, self.networks, self.where = client, networks, where
+    def __init__(self, client: Any, networks: int, token: str) -> None:
+        self.client, self.networks, self.token, self.where = client, networks, token, client.scheduler.address
 
     def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
         """Compute windows."""
@@ -101,20 +107,62 @@ class Distributed(Crew):
 
         from bocage.mapping.hired import do
 
-        futures = {self.client.submit(do, w, pure=False, key=f"window-{w.y}-{w.x}", retries=2): w for w in windows}
-        try:
-            for future in as_completed(list(futures)):  # type: ignore[no-untyped-call]
-                try:
-                    yield future.result()
-                except KilledWorker as error:
-                    reason = f"{error.allowed_failures + 1} workers were killed on it; check the memory of the workers"
-                    yield Done(futures[future], {}, problem=reason)
-                future.release()
-        except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
-            raise MappingError(
-                f"The scheduler {self.where} is gone ({type(error).__name__}). Restart it and run the same command: complete "
-                "windows are kept."
-            ) from error
+        # Dask takes tasks of one key for one task, also those of two commands.
+        keys = {f"window-{self.token}-{w.y}-{w.x}": w for w in windows}
+        submit = partial(self.client.submit, do, self.token, pure=False, retries=2)
+        futures = {submit(w, key=key): w for key, w in keys.items()}
+        with _attended(self.client, list(futures)) as deserted:
+            try:
+                for future in as_completed(list(futures)):  # type: ignore[no-untyped-call]
+                    try:
+                        yield future.result()
+                    except KilledWorker as error:
+                        reason = (
+                            f"{error.allowed_failures + 1} workers were killed on it; check the memory of the workers"
+                        )
+                        yield Done(futures[future], {}, problem=reason)
+                    future.release()
+            except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
+                raise MappingError(self._lost(error, deserted.is_set())) from error
+
+    def _lost(self, error: BaseException, deserted: bool) -> str:
+        if deserted:
+            return (
+                f"The scheduler {self.where} has had no worker for {PATIENCE} s: the jobs or processes have ended, for example "
+                "at their time limit. Run the same command again, with more time if needed: complete windows are kept."
+            )
+        return (
+            f"The scheduler {self.where} is gone ({type(error).__name__}). Restart it and run the same command: complete windows "
+            "are kept."
+        )
+
+
+@contextmanager
+def _attended(client: Any, futures: Sequence[Any]) -> Iterator[threading.Event]:
+    """Cancel the futures if the scheduler has no worker for `PATIENCE` seconds; the event is then set.
+
+    Dask waits without limit for another worker, and jobs of a batch system that reached their time limit do not return.
+    """
+    over, deserted = threading.Event(), threading.Event()
+
+    def look() -> None:
+        seen = time.monotonic()
+        while not over.wait(LOOK):
+            with suppress(Exception):  # a scheduler that is gone is reported by the futures
+                if client.scheduler_info(n_workers=1)["workers"]:
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > PATIENCE:
+                    deserted.set()
+                    client.cancel(futures)
+                    return
+
+    watcher = threading.Thread(target=look, name="bocage-attend", daemon=True)
+    watcher.start()
+    try:
+        yield deserted
+    finally:
+        over.set()
+        watcher.join(LOOK)
 
 
 @contextmanager
@@ -125,19 +173,46 @@ def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
     from bocage.mapping.hired import Hiring
 
     networks = workers.networks(task.device)
-    threads = Worker.threads_for(networks)
+    threads, refused = Worker.threads_for(networks), list[str]()
     settings = {"distributed.comm.timeouts.connect": "30s", "distributed.comm.retry.count": 2}
     with dask.config.set(settings), ExitStack() as stack:
-        where = workers.scheduler or stack.enter_context(_cluster(workers, threads, task.store.folder / LOGS))
+        where = workers.scheduler or stack.enter_context(_cluster(workers, threads, task.store.folder / LOGS, refused))
         try:
             client = stack.enter_context(Client(where, timeout=CONNECT))  # type: ignore[no-untyped-call]
-            client.wait_for_workers(1, timeout=PATIENCE)
+            _wait(client, workers, refused)
         except (OSError, TimeoutError) as error:
             raise MappingError(_no_workers(workers, error)) from error
-        client.register_plugin(Hiring(task, networks))
-        stack.callback(_quietly, lambda: client.unregister_worker_plugin(Hiring.name))
+        hiring = Hiring(task, networks)
+        client.register_plugin(hiring)
+        stack.callback(_quietly, lambda: client.unregister_worker_plugin(hiring.name))
         count = len(client.scheduler_info(n_workers=-1)["workers"])
-        yield Distributed(client, networks * count, client.scheduler.address)
+        yield Distributed(client, networks * count, hiring.token)
+
+
+def _wait(client: Any, workers: Workers, refused: list[str]) -> None:
+    """Wait for the first worker.
+
+    Raises
+    ------
+    MappingError
+        The batch system refused all jobs.
+    TimeoutError
+        No worker connected in time.
+    """
+    started = time.monotonic()
+    while True:
+        left = PATIENCE - (time.monotonic() - started)
+        try:
+            client.wait_for_workers(1, timeout=max(0.1, min(LOOK, left)))
+            return
+        except TimeoutError:
+            if workers.cluster and len(refused) >= max(1, workers.count):
+                raise MappingError(
+                    f"No {workers.cluster} job could be submitted: {refused[0]}. Correct the job options, or start the command "
+                    "on a machine that submits jobs."
+                ) from None
+            if left <= LOOK:
+                raise
 
 
 def _quietly(work: Any) -> None:
@@ -158,10 +233,10 @@ def _no_workers(workers: Workers, error: BaseException) -> str:
 
 
 @contextmanager
-def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
-    """Start processes of this machine, or jobs of a batch system; stop them on exit."""
+def _cluster(workers: Workers, threads: int, logs: Path, refused: list[str]) -> Iterator[Any]:
+    """Start processes of this machine, or jobs of a batch system; stop them on exit. Add why a job was refused to `refused`."""
     if workers.cluster:
-        with _jobs(workers, threads, logs) as cluster:
+        with _jobs(workers, threads, logs, refused) as cluster:
             yield cluster
         return
     from distributed import LocalCluster
@@ -208,12 +283,12 @@ def _whole(start: Callable[[], Any]) -> Any:
 
 def job_script(workers: Workers, threads: int = 1) -> str:
     """Return the script of one job, as submitted to the batch system."""
-    with _jobs(replace(workers, count=0), threads, Path(LOGS)) as cluster:
+    with _jobs(replace(workers, count=0), threads, Path(LOGS), []) as cluster:
         return str(cluster.job_script())
 
 
 @contextmanager
-def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
+def _jobs(workers: Workers, threads: int, logs: Path, refused: list[str]) -> Iterator[Any]:
     try:
         import dask_jobqueue
     except ImportError as error:
@@ -221,12 +296,25 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
             f"{workers.cluster} jobs need dask-jobqueue, which is not installed. Run: pip install 'bocage[cluster]'."
         ) from error
     kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
-    options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", "log_directory": str(logs)}
+    kind = getattr(dask_jobqueue, kinds[workers.cluster])
+    options = {
+        "processes": 1,
+        "cores": threads,
+        "memory": "8GB",
+        "walltime": "04:00:00",
+        "log_directory": str(logs.absolute()),
+    }
+    if shlex.quote(sys.executable) != sys.executable:  # it is a word of a shell script
+        options["python"] = shlex.quote(sys.executable)
     # Any free port, because several schedulers may run on a login node. The dashboard can end jobs: it is not for the network.
     options["scheduler_options"] = {"dashboard_address": f"{LOOPBACK}:0"}
     options |= workers.options
+    if workers.cluster == "slurm":
+        _quote_logs(options)
+    for name in ("asyncio", "tornado.application"):  # they print the traceback of each job that is refused
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        cluster = _whole(partial(_accepted, getattr(dask_jobqueue, kinds[workers.cluster]), options))
+        cluster = _whole(partial(_accepted, kind, {**options, "job_cls": _reporting(kind.job_cls, refused)}))
     except (TypeError, ValueError) as error:
         raise MappingError(
             f"dask-jobqueue refuses the options of the cluster: {error}. Correct the job options."
@@ -235,6 +323,36 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         if workers.count:
             cluster.scale(jobs=workers.count)
         yield cluster
+
+
+def _quote_logs(options: dict[str, Any]) -> None:
+    """Name the logs of the jobs in directives of Slurm with quotes where the path of their folder needs them.
+
+    Slurm splits a directive at blanks, and replaces what follows ``%`` in the name of a log.
+    """
+    folder = str(options["log_directory"] or "")
+    if shlex.quote(folder) == folder and "%" not in folder:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    escaped = folder.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    logs = [f'-{letter} "{escaped}/dask-worker-%J.{suffix}"' for letter, suffix in (("e", "err"), ("o", "out"))]
+    options |= {"log_directory": None, "job_extra_directives": [*logs, *options.get("job_extra_directives", ())]}
+
+
+def _reporting(job: Any, refused: list[str]) -> Any:
+    """Return the class of jobs with a list to which it adds why a job was refused; Dask only logs it."""
+    from distributed.core import Status
+
+    class Reporting(job):  # type: ignore[misc]
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except (RuntimeError, OSError) as error:
+                self.status = Status.failed  # Dask closes a cluster only if its jobs are closed or failed
+                refused.append(" ".join(str(error).rpartition("stderr:")[2].split()).rstrip("."))
+                raise
+
+    return Reporting
 
 
 def _accepted(kind: Any, options: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bocage import __version__
-from bocage.errors import BocageError, RunFolderError
+from bocage.errors import BocageError, FinishError, RunFolderError
 from bocage.layout import MapLayout, QgisLayout
 from bocage.mapping.styles import paletted, sized
 from bocage.progress import Progress
@@ -102,6 +102,8 @@ class _Content:
         viewed, crs = self.viewed, self.viewed.grid.crs
         try:
             classes = write_reference(viewed, self.folder.reference)
+        except FinishError:  # the file cannot be written: a project without it would look complete
+            raise
         except (BocageError, OSError) as error:
             viewed.missing.append(("view_no_polygons", {"why": str(error)}))
             classes = {}

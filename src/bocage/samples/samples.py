@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import replacing
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.samples.chips import AnyCut, Chips
@@ -203,6 +204,7 @@ class Samples:
     def to_parquet(self, path: Path, ids: tuple[str, ...] | None = None) -> None:
         """Write one row per sample: row, column, code, class, polygon, block, purposive, site, sample, longitude, latitude.
 
+        The file is complete or absent: commands that open the run write it again, and others may read it meanwhile.
         The column ``purposive`` is missing without purposive polygons, ``site`` with one site, and ``longitude`` and ``latitude``
         without geographic coordinates. `ids` are the sample ids by row, if the samples are those of a table.
         """
@@ -210,17 +212,10 @@ class Samples:
         more = {} if self.purposive is None else {"purposive": self.purposive}
         more |= {} if self.site is None else {"site": np.array(self.sites)[self.site]}
         more |= self.coordinates(ids).columns()
-        pd.DataFrame(
-            {
-                "row": self.row,
-                "column": self.column,
-                "code": codes,
-                "class": names,
-                "polygon": self.polygon,
-                "block": self.block,
-                **more,
-            }
-        ).to_parquet(path)
+        columns = {"row": self.row, "column": self.column, "code": codes, "class": names}
+        columns |= {"polygon": self.polygon, "block": self.block, **more}
+        with replacing(path) as partial:
+            pd.DataFrame(columns).to_parquet(partial)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ gets its final name. The item follows the Machine Learning Model extension (MLM)
 import datetime
 import json
 import logging
+import shutil
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from pyproj import CRS
 from torch import Tensor, nn
 
-from bocage.disk import replacing_folder, sha256_of
+from bocage.disk import move, naming, own_part_of, sha256_of
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import WGS84, geojson_of
 from bocage.models import SourceTensor
@@ -48,10 +49,18 @@ def export(trained: Trained, folder: Path) -> Path:
         raise ModelError(
             f"{trained.title} does not export to ONNX: it has decision trees, which are not a network. Use 'bocage map'."
         )
-    with replacing_folder(folder) as partial:
-        worst = _write_onnx(trained, partial / GRAPH)
-        item = _item(trained, partial / GRAPH, worst)
-        (partial / ITEM).write_text(json.dumps(item, indent=1), encoding="utf-8")
+    partial = own_part_of(folder)  # two commands may export to one folder: their files must not be mixed
+    partial.mkdir(parents=True)
+    try:
+        with naming(folder):
+            worst = _write_onnx(trained, partial / GRAPH)
+            item = _item(trained, partial / GRAPH, worst)
+            (partial / ITEM).write_text(json.dumps(item, indent=1), encoding="utf-8")
+        if folder.exists():
+            raise TrainedError(f"{folder} exists; choose another folder.")
+        move(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
