@@ -78,9 +78,9 @@ def test_pixels_get_the_codes_of_the_raster_and_large_areas_are_cut(tmp_path, mo
         (CODES[None] + np.float32(0.5), "", "the value 1.5 is no class code, which is a whole number up to 2147483647"),
         (CODES[None] + np.uint32(4_000_000_000), "", "the value 4000000001 is no class code"),
         (
-            np.where(CODES, CODES, np.float32(-3.4e38))[None],
+            np.where(CODES, CODES, np.float32(-3e9))[None],
             "",
-            "the value -3.39.*38 is no class code.*Declare it as nodata",
+            "the value -3000000000 is no class code.*Declare it as nodata",
         ),
     ],
 )
@@ -88,6 +88,11 @@ def test_rasters_that_are_no_labels_are_said(tmp_path, bands, band, message):
     path = write_raster(tmp_path / "codes.tif", bands)
     with pytest.raises(SamplesError, match=message):
         read_features(Reference(path, "code", layer=band))
+
+
+def test_a_fill_value_that_is_not_declared_is_no_label(tmp_path):
+    path = write_raster(tmp_path / "codes.tif", np.where(CODES, CODES, np.float32(-3.4e38))[None])
+    assert set(read_features(Reference(path, "code")).code) == set(np.unique(CODES[CODES != 0]))
 
 
 def test_a_raster_that_is_too_large_or_empty_is_said(tmp_path, monkeypatch):
