@@ -11,7 +11,7 @@ from distributed import CancelledError
 from bocage.errors import MappingError, TrainedError
 from bocage.grid import Window
 from bocage.mapping import Workers, hired, workers
-from bocage.mapping.workers import Distributed, job_script, working
+from bocage.mapping.workers import Distributed, Queue, job_script, working
 from bocage.training import export as exporting
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:DeprecationWarning")
@@ -79,7 +79,7 @@ def test_a_map_whose_workers_have_ended_ends(monkeypatch):
         client = Client()
         monkeypatch.setattr("distributed.as_completed", waiting(client))
         with pytest.raises(MappingError, match=r"tcp://node:1 has had no worker for .* complete windows are kept"):
-            list(Distributed(client, 1, token).do([WINDOW]))
+            list(Distributed(client, 1, token, Queue(Workers(scheduler="tcp://node:1"))).do([WINDOW]))
         keys += client.keys
     assert len(set(keys)) == 2, "Dask takes tasks of one key for one task"
 
@@ -113,6 +113,52 @@ def test_jobs_that_are_refused_end_the_map_at_once(sbatch, reason, tmp_path, mon
     ):
         pass
     assert time.monotonic() - began < 60
+
+
+def write_command(path, lines):
+    path.write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("squeue", "held"),
+    [
+        ("echo 17", True),
+        ("exit 0", False),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
+        ("echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1", True),
+    ],
+)
+def test_slurm_says_whether_a_job_waits(squeue, held, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    write_command(tmp_path / "squeue", squeue)
+    cluster = SimpleNamespace(workers={"a": SimpleNamespace(job_id="17"), "b": SimpleNamespace(job_id=None)})
+    assert Queue(Workers(count=2, cluster="slurm"), cluster).may_hold(0) is held
+
+
+def test_jobs_of_other_systems_may_wait_until_all_have_come():
+    queue = Queue(Workers(count=3, cluster="pbs", options={"processes": 2}))
+    assert (queue.may_hold(0), queue.may_hold(5), queue.may_hold(6)) == (True, True, False)
+    assert not Queue(Workers(count=3)).may_hold(0)
+
+
+def test_a_map_waits_while_its_jobs_are_in_the_queue(tmp_path, monkeypatch):
+    """A job may wait for hours; one that has left the queue without a worker has failed."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    write_command(tmp_path / "sbatch", "echo Submitted batch job 17")
+    write_command(tmp_path / "scancel", "exit 0")
+    asked = tmp_path / "asked"
+    write_command(tmp_path / "squeue", f"echo once >> {asked}; test $(wc -l < {asked}) -gt 3 || echo 17")
+    for name, seconds in (("LOOK", 0.2), ("ASK", 0.1), ("PATIENCE", 0)):
+        monkeypatch.setattr(workers, name, seconds)
+    task, said = SimpleNamespace(device="cpu", store=SimpleNamespace(folder=tmp_path / "map")), []
+    with (
+        pytest.raises(MappingError, match=r"No worker \(slurm job\) connected: the jobs are no longer in the queue"),
+        working(Workers(count=1, cluster="slurm"), task, SimpleNamespace(say=said.append)),
+    ):
+        pass
+    assert len(asked.read_text().split()) == 4
+    assert said == ["Waiting for the first of 1 slurm job in the queue."]
 
 
 def test_the_script_of_a_job_has_paths_with_blanks_in_quotes(tmp_path, monkeypatch):

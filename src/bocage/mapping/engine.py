@@ -208,7 +208,7 @@ class Making:
     def make(self, missing: Sequence[Window], workers: Workers) -> list[Done]:
         """Compute the missing windows; return those that could not be read."""
         done, pixels, computing, problems = len(self.windows) - len(missing), 0, 0.0, []
-        with working(workers, self.task) as crew, closing(crew.do(missing)) as made:
+        with working(workers, self.task, self.progress) as crew, closing(crew.do(missing)) as made:
             started = time.perf_counter()
             for one in made:
                 done += 1

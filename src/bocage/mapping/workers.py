@@ -5,8 +5,10 @@ worker dies, it is replaced if possible, and its windows are assigned to other w
 """
 
 import logging
+import math
 import os
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +24,8 @@ from bocage.errors import MappingError
 from bocage.grid import Window
 from bocage.mapping.settings import Workers
 from bocage.mapping.work import Done, Task, Worker, cores_given_back
+from bocage.progress import QUIET, Progress
+from bocage.words import quantity
 
 CONNECT = 30
 """Timeout for the connection to a scheduler, in seconds."""
@@ -29,15 +33,16 @@ LOOPBACK = "127.0.0.1"
 """Address of Dask's servers and dashboard on this machine, which other machines cannot reach."""
 LOGS = "jobs"
 """Folder for the logs of batch jobs, in the folder of the windows."""
-PATIENCE = 300
-"""Timeout for the first worker of a scheduler or batch system, and for another one after the last has ended, in seconds."""
-LOOK = 5
-"""Time between two looks at whether a scheduler still has workers, in seconds."""
+PATIENCE, IN_QUEUE = 300, 24 * 3600
+"""Timeouts for the first worker, and for another one after the last has ended, in seconds: in general, and while jobs may wait
+in the queue of a batch system."""
+LOOK, ASK = 5, 60
+"""Time between two looks at whether a scheduler has workers, and between two questions to a batch system, in seconds."""
 
 
 @contextmanager
-def working(workers: Workers, task: Task) -> Iterator["Crew"]:
-    """Start workers for a task, and stop them on exit.
+def working(workers: Workers, task: Task, progress: Progress = QUIET) -> Iterator["Crew"]:
+    """Start workers for a task, and stop them on exit. A wait for jobs in the queue of a batch system is reported.
 
     Raises
     ------
@@ -47,7 +52,7 @@ def working(workers: Workers, task: Task) -> Iterator["Crew"]:
     if not (workers.count > 1 or workers.scheduler or workers.cluster):
         yield Threads(task, workers.networks(task.device))
         return
-    with _dask(workers, task) as crew:
+    with _dask(workers, task, progress) as crew:
         yield crew
 
 
@@ -96,8 +101,9 @@ class Threads(Crew):
 class Distributed(Crew):
     """Workers of a Dask scheduler."""
 
-    def __init__(self, client: Any, networks: int, token: str) -> None:
-        self.client, self.networks, self.token, self.where = client, networks, token, client.scheduler.address
+    def __init__(self, client: Any, networks: int, token: str, queue: "Queue") -> None:
+        self.client, self.networks, self.token, self.queue = client, networks, token, queue
+        self.where = client.scheduler.address
 
     def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
         """Compute windows."""
@@ -111,7 +117,7 @@ class Distributed(Crew):
         keys = {f"window-{self.token}-{w.y}-{w.x}": w for w in windows}
         submit = partial(self.client.submit, do, self.token, pure=False, retries=2)
         futures = {submit(w, key=key): w for key, w in keys.items()}
-        with _attended(self.client, list(futures)) as deserted:
+        with _attended(self.client, list(futures), self.queue) as deserted:
             try:
                 for future in as_completed(list(futures)):  # type: ignore[no-untyped-call]
                     try:
@@ -137,21 +143,55 @@ class Distributed(Crew):
         )
 
 
+class Queue:
+    """Jobs of a batch system, which may wait for hours before they start."""
+
+    def __init__(self, workers: Workers, cluster: Any = None) -> None:
+        self.system, self.cluster = workers.cluster, cluster
+        self.count = workers.count * int(workers.options.get("processes", 1)) if workers.cluster else 0
+        self.asked, self.answer = -math.inf, True
+
+    def may_hold(self, seen: int) -> bool:
+        """Return whether jobs may still be in the queue; `seen`: number of workers that have come.
+
+        Slurm is asked. Of other systems, it is only known how many workers have come.
+        """
+        if self.system != "slurm":
+            return seen < self.count
+        if time.monotonic() - self.asked >= ASK:
+            self.answer, self.asked = self._holds(), time.monotonic()
+        return self.answer
+
+    def _holds(self) -> bool:
+        """Return whether Slurm has a job that waits or runs; if it does not answer, it may have."""
+        numbers = [str(number) for job in self.cluster.workers.values() if (number := getattr(job, "job_id", None))]
+        if not numbers:
+            return True
+        command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(numbers)}"]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, timeout=ASK, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return True
+        return bool(found.stdout.strip()) or (found.returncode != 0 and "Invalid job id" not in found.stderr)
+
+
 @contextmanager
-def _attended(client: Any, futures: Sequence[Any]) -> Iterator[threading.Event]:
-    """Cancel the futures if the scheduler has no worker for `PATIENCE` seconds; the event is then set.
+def _attended(client: Any, futures: Sequence[Any], queue: Queue) -> Iterator[threading.Event]:
+    """Cancel the futures if the scheduler has no worker for `PATIENCE` seconds and none can come; the event is then set.
 
     Dask waits without limit for another worker, and jobs of a batch system that reached their time limit do not return.
     """
     over, deserted = threading.Event(), threading.Event()
 
     def look() -> None:
-        seen = time.monotonic()
+        last, names = time.monotonic(), set[str]()
         while not over.wait(LOOK):
             with suppress(Exception):  # a scheduler that is gone is reported by the futures
-                if client.scheduler_info(n_workers=1)["workers"]:
-                    seen = time.monotonic()
-                elif time.monotonic() - seen > PATIENCE:
+                here = {str(one["name"]) for one in client.scheduler_info(n_workers=-1)["workers"].values()}
+                names |= here
+                if here:
+                    last = time.monotonic()
+                elif time.monotonic() - last > (IN_QUEUE if queue.may_hold(len(names)) else PATIENCE):
                     deserted.set()
                     client.cancel(futures)
                     return
@@ -166,7 +206,7 @@ def _attended(client: Any, futures: Sequence[Any]) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
+def _dask(workers: Workers, task: Task, progress: Progress) -> Iterator[Distributed]:
     import dask
     from distributed import Client
 
@@ -177,19 +217,20 @@ def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
     settings = {"distributed.comm.timeouts.connect": "30s", "distributed.comm.retry.count": 2}
     with dask.config.set(settings), ExitStack() as stack:
         where = workers.scheduler or stack.enter_context(_cluster(workers, threads, task.store.folder / LOGS, refused))
+        queue = Queue(workers, where)
         try:
             client = stack.enter_context(Client(where, timeout=CONNECT))  # type: ignore[no-untyped-call]
-            _wait(client, workers, refused)
+            _wait(client, workers, queue, refused, progress)
         except (OSError, TimeoutError) as error:
             raise MappingError(_no_workers(workers, error)) from error
         hiring = Hiring(task, networks)
         client.register_plugin(hiring)
         stack.callback(_quietly, lambda: client.unregister_worker_plugin(hiring.name))
         count = len(client.scheduler_info(n_workers=-1)["workers"])
-        yield Distributed(client, networks * count, hiring.token)
+        yield Distributed(client, networks * count, hiring.token, queue)
 
 
-def _wait(client: Any, workers: Workers, refused: list[str]) -> None:
+def _wait(client: Any, workers: Workers, queue: Queue, refused: list[str], progress: Progress) -> None:
     """Wait for the first worker.
 
     Raises
@@ -199,11 +240,13 @@ def _wait(client: Any, workers: Workers, refused: list[str]) -> None:
     TimeoutError
         No worker connected in time.
     """
-    started = time.monotonic()
+    started, said = time.monotonic(), False
     while True:
-        left = PATIENCE - (time.monotonic() - started)
         try:
-            client.wait_for_workers(1, timeout=max(0.1, min(LOOK, left)))
+            client.wait_for_workers(1, timeout=LOOK)
+            if refused:
+                jobs = quantity(workers.count, f"{workers.cluster} job")
+                progress.say(f"{len(refused)} of {jobs} refused, the map has fewer workers: {refused[0]}.")
             return
         except TimeoutError:
             if workers.cluster and len(refused) >= max(1, workers.count):
@@ -211,7 +254,13 @@ def _wait(client: Any, workers: Workers, refused: list[str]) -> None:
                     f"No {workers.cluster} job could be submitted: {refused[0]}. Correct the job options, or start the command "
                     "on a machine that submits jobs."
                 ) from None
-            if left <= LOOK:
+            held = queue.may_hold(0)
+            if held and not said:
+                progress.say(
+                    f"Waiting for the first of {quantity(workers.count, f'{workers.cluster} job')} in the queue."
+                )
+                said = True
+            if time.monotonic() - started > (IN_QUEUE if held else PATIENCE):
                 raise
 
 
@@ -229,7 +278,8 @@ def _no_workers(workers: Workers, error: BaseException) -> str:
             "and workers with 'dask worker ADDRESS'."
         )
     who = f"{workers.cluster} job" if workers.cluster else "process"
-    return f"No worker ({who}) connected within {PATIENCE} s ({error}). See the logs in .windows/{LOGS} beside the map."
+    ended = "the jobs are no longer in the queue, or it took too long" if workers.cluster else f"waited {PATIENCE} s"
+    return f"No worker ({who}) connected: {ended} ({error}). See the logs in .windows/{LOGS} beside the map."
 
 
 @contextmanager
