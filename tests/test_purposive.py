@@ -107,7 +107,7 @@ def test_values_of_the_field(values, expected):
 def test_another_value_is_refused_and_a_polygon_is_purposive_as_a_whole():
     reference = Reference("x.gpkg", "code", purposive="scouted")
     table = pd.DataFrame({"polygon": [0, 0, 1], column_of("scouted"): [False, True, "maize"]})
-    with pytest.raises(SamplesError, match="x.gpkg: the field 'scouted' has 1 values that are neither true nor false"):
+    with pytest.raises(SamplesError, match="x.gpkg: the field 'scouted' has 1 value neither true nor false"):
         purposive_of(table, reference)
     assert purposive_of(table[:2], reference).tolist() == [True]
 

@@ -8,6 +8,7 @@ import click
 
 from bocage.cli.options import SET, opened
 from bocage.cli.terminal import started, terminal
+from bocage.words import quantity
 
 
 @click.command()
@@ -78,7 +79,7 @@ def zones(folder: Path, polygons: Path, field: str, table: Path | None, sample: 
     target = table or Path(f"{polygons.stem}-zones.csv")
     with terminal() as progress:
         found = zones_of(folder, polygons, field, target, LabelledSample(sample, label) if sample else None, progress)
-    click.echo(f"{len(found.zones)} zones: {', '.join(map(str, tables_of(target)))}")
+    click.echo(f"{quantity(len(found.zones), 'zone')}: {', '.join(map(str, tables_of(target)))}")
 
 
 @click.command()

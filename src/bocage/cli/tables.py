@@ -163,7 +163,8 @@ def print_fusion(found: dict[str, Any]) -> None:
     accuracy = found["accuracy"]
     if not accuracy:
         return
-    title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons that no map was trained on"
+    polygons = quantity(accuracy["polygons"], "polygon")
+    title = f"{quantity(accuracy['pixels'], 'test pixel')} of {polygons} that no map was trained on"
     heads = (
         "map",
         "test pixels with a class",
@@ -185,7 +186,8 @@ def print_reconciled(found: dict[str, Any]) -> None:
     accuracy = found["accuracy"]
     if not accuracy:
         return
-    title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons (p of the difference: {accuracy['p']:.3f})"
+    polygons = quantity(accuracy["polygons"], "polygon")
+    title = f"{quantity(accuracy['pixels'], 'test pixel')} of {polygons} (p of the difference: {accuracy['p']:.3f})"
     table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "mean F-measure", title=title)
     for name in ("before", "after"):
         values = (accuracy[name][key] for key in ("overall_accuracy", "kappa", "f1_weighted", "f1_macro"))
@@ -236,7 +238,7 @@ def _number(value: float) -> str:
 
 def print_scouted(found: Any) -> None:
     """Print the tours of the fields to survey."""
-    table = Table("day", title=f"{len(found.fields)} fields to survey")
+    table = Table("day", title=f"{quantity(len(found.fields), 'field')} to survey")
     for heading in ("fields", "kilometres"):
         table.add_column(heading, justify="right")
     for day, tour in enumerate(found.survey.tours, start=1):

@@ -31,6 +31,7 @@ from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
+from bocage.words import quantity
 
 FORMAT = 4
 """Changed when the results of the same settings change."""
@@ -262,7 +263,7 @@ class _Finishing:
         with scratch(layout.finish.scratch) as folder:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)
-        self.progress.say(f"{count} polygons")
+        self.progress.say(quantity(count, "polygon"))
 
 
 def _recorded(value: Any) -> Any:

@@ -18,6 +18,7 @@ from bocage.run import held, open_scene
 from bocage.scene import INDICES, Cube, Scene
 from bocage.scene.indices import bands_of
 from bocage.shelf import did_you_mean
+from bocage.words import quantity
 
 
 def trends_of(
@@ -102,7 +103,8 @@ def _report(found: ParcelTrends, progress: Progress) -> None:
     """Report parcels without a trend, and years that are too few."""
     years, settings = found.years, found.settings
     progress.say(
-        f"{len(found.parcels)} parcels, {years.years[0]} to {years.years[-1]}: {int(years.dates.sum())} clear observations."
+        f"{quantity(len(found.parcels), 'parcel')}, {years.years[0]} to {years.years[-1]}: "
+        f"{quantity(int(years.dates.sum()), 'clear observation')}."
     )
     missing = np.isnan(years.values[settings.statistic])
     if missing.any():

@@ -164,7 +164,8 @@ class Queue:
 
     def _holds(self) -> bool:
         """Return whether Slurm has a job that waits or runs; if it does not answer, it may have."""
-        numbers = [str(number) for job in self.cluster.workers.values() if (number := getattr(job, "job_id", None))]
+        jobs = list(self.cluster.workers.values())  # Dask changes them in another thread
+        numbers = [str(number) for job in jobs if (number := getattr(job, "job_id", None))]
         if not numbers:
             return True
         command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(numbers)}"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.legend import plain
 from bocage.samples.reference import Reference, column_of
-from bocage.words import Note
+from bocage.words import Note, quantity
 
 YES, NO = ("1", "true", "t", "yes", "y"), ("", "0", "false", "f", "no", "n")
 """Values of the field, in lower case."""
@@ -35,7 +35,7 @@ def purposive_of(table: gpd.GeoDataFrame, reference: Reference) -> pd.Series:
     wrong = ~values.isin([*YES, *NO])
     if wrong.any():
         raise SamplesError(
-            f"{reference.shown}: the field '{reference.purposive}' has {int(wrong.sum())} values that are neither true nor "
+            f"{reference.shown}: the field '{reference.purposive}' has {quantity(int(wrong.sum()), 'value')} neither true nor "
             f"false (first: '{values[wrong].iloc[0]}'). Write true (or 1) for purposive polygons and false, 0 or nothing for "
             "the others."
         )

@@ -30,7 +30,7 @@ from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint, inspect
 from bocage.vectorfile import has_place, repaired, vector_files, with_place
-from bocage.words import Note
+from bocage.words import Note, quantity
 
 Reason = Literal[
     "ignored",
@@ -411,7 +411,7 @@ def _known(table: gpd.GeoDataFrame, reference: Reference, legend: Legend) -> tup
 
 def _unknown_labels(found: pd.Series, reference: Reference, legend: Legend) -> str:
     counts = found.value_counts()
-    listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.head(MOST).items())
+    listed = ", ".join(f"'{value}' ({quantity(n, 'polygon')})" for value, n in counts.head(MOST).items())
     more = f" and {len(counts) - MOST} more" if len(counts) > MOST else ""
     return (
         f"{reference.shown}, field '{reference.label}': labels missing from the legend: {listed}{more}. The "
