@@ -333,7 +333,7 @@ def test_both_tables_of_the_zones_have_a_file_of_their_own(tmp_path, land, capsy
     path = tmp_path / "z.gpkg"
     write_zones(path, [square(0, 0)])
     assert main(["zones", str(land.folder), str(path), "--to", str(tmp_path / name)]) == 0
-    assert f"1 zones: {tmp_path / 'out.csv'}, {tmp_path / 'out.parquet'}" in capsys.readouterr().out
+    assert f"1 zone: {tmp_path / 'out.csv'}, {tmp_path / 'out.parquet'}" in capsys.readouterr().out
     with (tmp_path / "out.csv").open() as stream:
         assert {row["zone"] for row in csv.DictReader(stream)} == {"1"}
     assert len(gpd.read_parquet(tmp_path / "out.parquet")) == 1
