@@ -133,7 +133,11 @@ def test_slurm_says_whether_a_job_waits(squeue, held, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     write_command(tmp_path / "squeue", squeue)
     cluster = SimpleNamespace(workers={"a": SimpleNamespace(job_id="17"), "b": SimpleNamespace(job_id=None)})
-    assert Queue(Workers(count=2, cluster="slurm"), cluster).may_hold(0) is held
+    queue = Queue(Workers(count=2, cluster="slurm"), cluster)
+    assert queue.may_hold(0) is held
+    assert queue.may_hold(2) is (held and squeue.startswith("echo 17")), (
+        "without an answer, all that were asked for have come"
+    )
 
 
 def test_jobs_of_other_systems_may_wait_until_all_have_come():

@@ -149,31 +149,32 @@ class Queue:
     def __init__(self, workers: Workers, cluster: Any = None) -> None:
         self.system, self.cluster = workers.cluster, cluster
         self.count = workers.count * int(workers.options.get("processes", 1)) if workers.cluster else 0
-        self.asked, self.answer = -math.inf, True
+        self.asked = -math.inf
+        self.answer: bool | None = None
 
     def may_hold(self, seen: int) -> bool:
         """Return whether jobs may still be in the queue; `seen`: number of workers that have come.
 
-        Slurm is asked. Of other systems, it is only known how many workers have come.
+        Slurm is asked. Of other systems, and if it does not answer, it is only known how many workers have come.
         """
-        if self.system != "slurm":
-            return seen < self.count
-        if time.monotonic() - self.asked >= ASK:
+        if self.system == "slurm" and time.monotonic() - self.asked >= ASK:
             self.answer, self.asked = self._holds(), time.monotonic()
-        return self.answer
+        return seen < self.count if self.answer is None else self.answer
 
-    def _holds(self) -> bool:
-        """Return whether Slurm has a job that waits or runs; if it does not answer, it may have."""
+    def _holds(self) -> bool | None:
+        """Return whether Slurm has a job that waits or runs; None if it does not answer."""
         jobs = list(self.cluster.workers.values())  # Dask changes them in another thread
         numbers = [str(number) for job in jobs if (number := getattr(job, "job_id", None))]
         if not numbers:
-            return True
+            return None
         command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(numbers)}"]
         try:
             found = subprocess.run(command, capture_output=True, text=True, timeout=ASK, check=False)
         except (OSError, subprocess.TimeoutExpired):
-            return True
-        return bool(found.stdout.strip()) or (found.returncode != 0 and "Invalid job id" not in found.stderr)
+            return None
+        if found.returncode and "Invalid job id" not in found.stderr:
+            return None
+        return bool(found.stdout.strip())
 
 
 @contextmanager
