@@ -243,6 +243,7 @@ def _compare(data: Data) -> None:
 
 
 KINDS = (AUTHORS, SEARCH)
+"""The kinds of settings, as values of ``--settings``."""
 WORDS = tuple(DATA)
 """Words of the command line."""
 
