@@ -242,6 +242,66 @@ plus, minus, times, over = _operations(*map(_binary, ("fadd", "fsub", "fmul", "f
 root, exponential = _operations(_root, _exponential)
 
 
+def block(places: int, outputs: int, rectified: bool = False) -> Any:
+    """Return an operation that computes a layer for some places and outputs, whose sums stay in registers.
+
+    A place is a vector of inputs, as a date or a pixel inside the map pixels: the weights that are loaded serve all places. The
+    operation has these arguments: array and list of starts (one run of `inputs` vectors begins at each), `inputs`, distance of the
+    places in the array, weights in eights and the position of the first, bias, the position of the first and the distance of the
+    places in it, array of the results, the position of the first and the distance of the places. `rectified`: at least 0.
+    """
+
+    def typed(
+        _: Any, source: Any, starts: Any, inputs: Any, beside: Any, weight: Any, k: Any, bias: Any, o: Any, apart: Any,
+        out: Any, at: Any, away: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kinds = signature.args
+            source, starts, inputs, beside, weight, k, bias, o, apart, out, at, away = arguments
+            whole = inputs.type
+
+            def address(number: int, array: Any, place: Any) -> Any:
+                return _pointer(context, builder, kinds[number], array, place)
+
+            def vector(number: int, array: Any, place: Any) -> Any:
+                return builder.bitcast(address(number, array, place), _FLOATS.as_pointer())
+
+            def moved(first: Any, distance: Any, times: int) -> Any:
+                return builder.add(first, builder.mul(distance, ir.Constant(whole, times)))
+
+            cells = [(p, j) for p in range(places) for j in range(outputs)]
+            sums = {cell: cgutils.alloca_once(builder, _FLOATS) for cell in cells}
+            for p, j in cells:
+                place = builder.add(moved(o, apart, p), ir.Constant(whole, j))
+                builder.store(_spread(builder, builder.load(address(6, bias, place), align=4)), sums[p, j])
+            count = context.make_array(kinds[1])(context, builder, starts).nitems
+            with cgutils.for_range(builder, count, intp=whole) as run:
+                start, row = builder.load(address(1, starts, run.index)), builder.mul(run.index, inputs)
+                with cgutils.for_range(builder, inputs, intp=whole) as one:
+                    here = moved(start, one.index, COUNT)
+                    values = [builder.load(vector(0, source, moved(here, beside, p)), align=4) for p in range(places)]
+                    factor = moved(k, builder.add(row, one.index), 8)
+                    for j in range(outputs):
+                        spot = address(4, weight, builder.add(factor, ir.Constant(whole, j)))
+                        scale = _spread(builder, builder.load(spot, align=4))
+                        for p in range(places):
+                            total = builder.load(sums[p, j])
+                            builder.store(_call(builder, "llvm.fma", values[p], scale, total), sums[p, j])
+            for p, j in cells:
+                total = builder.load(sums[p, j])
+                if rectified:
+                    total = builder.select(builder.fcmp_ordered(">", total, _same(0)), total, _same(0))
+                place = builder.add(moved(at, away, p), ir.Constant(whole, j * COUNT))
+                builder.store(total, vector(9, out, place), align=4)
+            return context.get_dummy_value()
+
+        numbers = (types.intp,) * 2
+        arguments = (source, starts, *numbers, weight, types.intp, bias, *numbers, out, *numbers)
+        return types.void(*arguments), generate
+
+    return intrinsic(typed)
+
+
 def in_eights(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a matrix (inputs, outputs) as (outputs / 8, inputs, 8): the order in which a layer reads it, padded by 0."""
     inputs, outputs = matrix.shape
