@@ -7,7 +7,7 @@ pixels is valid. The result differs from the layers of PyTorch by rounding only,
 
     series: dates with a valid pixel → own and mean of the neighbourhood → W → energies ─┐
                                                         softmax over dates → Σ a_k h → V_k → norm
-    image:  three rows of the first convolution → second convolution → mean, maximum → W → norm
+    image:  four rows of the first convolution → second convolution in tiles → mean, maximum → W → norm
 """
 
 from collections.abc import Sequence
@@ -147,14 +147,14 @@ _one_rectified, _three_rectified = block(1, 8, rectified=True), block(3, TOGETHE
 def _layer(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
     """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
     for o in range(0, 8 * weight.shape[0], 8):
-        _one(source, starts, inputs, 0, weight, o * inputs * len(starts), bias, o, 0, out, o * COUNT, 0)
+        _one((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
 
 
 @compiled
 def _rectified(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
     """Write the same as `_layer`, 0 at least."""
     for o in range(0, 8 * weight.shape[0], 8):
-        _one_rectified(source, starts, inputs, 0, weight, o * inputs * len(starts), bias, o, 0, out, o * COUNT, 0)
+        _one_rectified((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
 
 
 @compiled
@@ -163,7 +163,9 @@ def _three_layers(source: Any, starts: Any, inputs: int, beside: int, weight: An
     outputs = 8 * weight.shape[0]
     for o in range(0, outputs, TOGETHER):
         k = (o - o % 8) * inputs * len(starts) + o % 8
-        _three_rectified(source, starts, inputs, beside, weight, k, bias, o, 0, out, o * COUNT, outputs * COUNT)
+        _three_rectified(
+            (source, starts, inputs, beside), (weight, k), (bias, o), (out, o * COUNT, outputs * COUNT)
+        )  # fmt: skip
 
 
 @compiled
@@ -370,16 +372,18 @@ def _products(turned: Any, tiles: int, weight: Any, group: int, out: Any) -> Non
         for tile in range(0, tiles - 2, 3):
             start[0], at = tile * beside + e * inputs * COUNT, tile * away + e * 8 * COUNT
             for o in range(0, 8, TOGETHER):
-                _three(turned, start, inputs, beside, weight, k + o, none, 0, 0, out, at + o * COUNT, away)
+                _three((turned, start, inputs, beside), (weight, k + o), (none, 0), (out, at + o * COUNT, away))
         for tile in range(tiles - tiles % 3, tiles):
             start[0], at = tile * beside + e * inputs * COUNT, tile * away + e * 8 * COUNT
-            _one(turned, start, inputs, 0, weight, k, none, 0, 0, out, at, 0)
+            _one((turned, start, inputs, 0), (weight, k), (none, 0), (out, at, 0))
 
 
 @compiled
 def _four(product: Any, at: int) -> Any:
     step = 8 * COUNT
-    return _after(load(product, at), load(product, at + step), load(product, at + 2 * step), load(product, at + 3 * step))
+    return _after(
+        load(product, at), load(product, at + step), load(product, at + 2 * step), load(product, at + 3 * step)
+    )
 
 
 @compiled
