@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bocage.errors import SourceError
 from bocage.grid import Ratio, Window
-from bocage.scene import Cube, Fill, Preparation, Speckle, make_scene
+from bocage.scene import Cube, Fill, Preparation, Speckle, make_scene, reading
 from bocage.scene.gaps import interpolate, whittaker
 from bocage.scene.indices import INDICES
 from bocage.sources import image, open_source, series
@@ -254,3 +254,13 @@ def test_acquisitions_that_touch_only_the_halo_are_included():
     cube = Cube(Echo(), None, Ratio(), Preparation(speckle=speckle))
     assert speckle.halo > 0
     assert cube.touching(Window(8, 8, 4, 4)) == Window(8, 8, 4, 4).pad(speckle.halo, speckle.halo)
+
+
+def test_the_block_cache_is_wanted_for_the_stored_bytes_of_a_scene(tmp_path, monkeypatch):
+    coarse = write_raster(tmp_path / "a.tif", np.ones((3, 8, 8), np.uint16))
+    fine = write_raster(tmp_path / "b.tif", np.ones((1, 16, 16), np.uint8), Place(5.0))
+    ms, pan = (open_source(path.stem, image, image.Settings(path)) for path in (coarse, fine))
+    wanted = []
+    monkeypatch.setattr(reading, "grow_block_cache", wanted.append)
+    reading.keep_blocks(make_scene(ms.grid, [ms, pan], {}), ("a", "b"))
+    assert wanted == [reading.TOGETHER * (3 * 2 + 4 * 1)], "three bands of two bytes, and four pixels of one byte"

@@ -270,6 +270,17 @@ def test_the_block_cache_keeps_its_size_after_reading(raster):
 
 
 @pytest.mark.slow
+def test_the_block_cache_grows_with_the_bands_of_a_scene():
+    """Up to 1 GB and GDAL's default; a size set by the user is kept."""
+    grow = "import sys; from bocage.sources.raster import grow_block_cache; [grow_block_cache(int(n) << 20) for n in sys.argv[1:]];"
+    grown, default = grow + DEFAULT, printed(DEFAULT)
+    assert printed(grown, 300) == min(default, 300 << 20)
+    assert printed(grown, 300, 10) == min(default, 300 << 20), "it never shrinks"
+    assert printed(grown, 5000) == min(default, 1 << 30)
+    assert printed(grown, 300, given="48") == 48 << 20
+
+
+@pytest.mark.slow
 def test_large_blocks_have_a_larger_cache(tmp_path):
     """Windows beside one another would decode them again."""
     pixels = np.random.default_rng(0).integers(1, 4000, (1, 1024, 1024)).astype(np.uint16)

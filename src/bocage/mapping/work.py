@@ -17,7 +17,7 @@ from bocage.mapping.region import Region
 from bocage.mapping.settings import Precision
 from bocage.mapping.store import Store, cannot_write, put
 from bocage.mapping.unclassified import Unclassified
-from bocage.scene import Scene
+from bocage.scene import Scene, keep_blocks
 from bocage.training import Trained
 
 BETWEEN = 8
@@ -77,6 +77,7 @@ class Worker:
         task.trained.model.to(self.device).eval()
         torch.backends.cudnn.deterministic = True
         reuse_memory()
+        keep_blocks(task.scene, task.trained.footprints)
 
     @staticmethod
     def threads_for(networks: int) -> int:

@@ -24,7 +24,7 @@ from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
-from bocage.scene import Cube, Scene
+from bocage.scene import Cube, Scene, keep_blocks
 
 TILE = 256
 """Side of the windows in which the scene is read, in map pixels."""
@@ -200,6 +200,7 @@ def _write_all(
     tile, footprints = tile_of(scene), needs.footprints
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
     _check_room(scene, plans, folder, len(pixels))
+    keep_blocks(scene, footprints)
     writers = {name: _Writer(folder, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
     usable, done = np.zeros(len(pixels), bool), 0
     enough = np.any if needs.any_source else np.all

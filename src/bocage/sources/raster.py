@@ -89,9 +89,10 @@ class RasterInfo:
 
 
 _CAPPING = threading.Lock()
-CACHE = 256 << 20
-"""Maximum size of GDAL's block cache for the whole process, in bytes. GDAL's default, 5 % of the memory, fills up during a run.
-This size holds windows of 256 pixels with their halo, which touch nine blocks, for about 60 bands and dates."""
+CACHE, MOST_CACHE = 256 << 20, 1 << 30
+"""Size of GDAL's block cache for the whole process in bytes, and the largest one that :func:`grow_block_cache` gives. GDAL's
+default, 5 % of the memory, fills up during a run. The first holds windows of 256 pixels with their halo, which touch nine blocks,
+for about 60 bands and dates."""
 LARGE = 512 * 512
 """Pixels per block above which GDAL's default cache size is kept: neighbouring windows reuse large blocks, which are slow to
 decode (JPEG 2000)."""
@@ -104,6 +105,16 @@ def cap_block_cache() -> int:
     """
     with _CAPPING:
         return _capped()
+
+
+def grow_block_cache(wanted: int) -> None:
+    """Let GDAL's block cache hold `wanted` bytes, up to ``MOST_CACHE`` and GDAL's default; it never shrinks.
+
+    Does nothing if the environment variable GDAL_CACHEMAX is set.
+    """
+    most = min(cap_block_cache(), MOST_CACHE, wanted)
+    if "GDAL_CACHEMAX" not in os.environ and most > int(get_gdal_config("GDAL_CACHEMAX")):
+        set_gdal_config("GDAL_CACHEMAX", most)
 
 
 @functools.cache
