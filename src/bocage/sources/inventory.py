@@ -26,6 +26,7 @@ from bocage.sources.dating import (
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
+from bocage.sources.identifiers import UNIT, with_tile
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.quality_layers import (
@@ -41,20 +42,14 @@ from bocage.sources.quality_layers import (
 from bocage.sources.raster import RasterInfo, inspect
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
-TILES = (
-    re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
-    re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
-    re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
-    re.compile(r"(?<![A-Za-z0-9])h\d{2}v\d{2}(?![A-Za-z0-9])"),
-)
-"""Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
-satellite), tiles of Sentinel-2 and of MODIS."""
-UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
-"""Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
 ANGLE = re.compile(r"(?i)(?:local_?)?(?:inc(?:idence)?_?)?angle|lia|inc_map")
 """Names of the incidence angle of radar images."""
+RADAR_SIDE = re.compile(
+    r"(?i)(?<![a-z])(?:ls_map|inc_map|layover\w*|(?:projected_?)?(?:local_?)?incidence_?angle\w*|(?:sin_)?lia)(?![a-z])"
+)
+"""File names of the layers beside radar images that are no backscatter."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -214,6 +209,8 @@ def _no_imagery(path: Path, names: set[str]) -> str:
         return "the file name indicates reference data, which must not be an input of the model"
     if DAY_OF_YEAR.search(path.stem):
         return "the file name indicates the day of the year of each pixel, which no sensor reads"
+    if RADAR_SIDE.search(path.stem):
+        return "the file name indicates the incidence angle or the layover of a radar image, which is no backscatter"
     if inspect(path).paletted and not names_quality(path.stem):
         return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
     return ""
@@ -263,12 +260,10 @@ def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
     tiled, united = [], []
     for member in members:
         relative = Path(member.pattern).relative_to(folder).as_posix()
-        tile = next((m[0] for expression in TILES if (m := expression.search(relative))), "")
-        if tile:
-            relative = re.sub(rf"(?<![A-Za-z0-9]){re.escape(tile)}(?![A-Za-z0-9])", "{tile}", relative)
+        relative, tile = with_tile(relative)
         tiled.append(replace(member, pattern=str(folder / relative), tile=tile))
     for member in _joined(members, tiled):
-        relative = UNIT.sub(r"\1*", Path(member.pattern).relative_to(folder).as_posix())
+        relative = UNIT.sub("*", Path(member.pattern).relative_to(folder).as_posix())
         united.append(replace(member, pattern=str(folder / relative)) if member.days else member)
     return _joined(_joined(members, tiled), united)
 
