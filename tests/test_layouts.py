@@ -1,13 +1,16 @@
 """Folders as public services deliver them: names of files and bands, masks, units."""
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bocage.recipe.sections import candidates_of
 from bocage.sources.inventory import look
 from bocage.sources.series import Settings, find
+from bocage.sources.values import Codes, clear_of, unit_of
 from bocage.testing import write_raster
 
 
@@ -110,3 +113,122 @@ def test_layers_beside_radar_images_are_left_out(tmp_path: Path, name: str) -> N
     found = look(tmp_path)
     assert all(name not in path for series in found.series.values() for path in series.variables.values())
     assert len(found.skipped) == 2
+
+
+# --- names of bands
+@pytest.mark.parametrize(
+    ("form", "numbers", "names"),
+    [
+        ("S2_{day}_{band}.tif", ["B2", "B4", "B8"], {"blue", "red", "nir"}),
+        ("{day}_{band}.tif", ["B2", "B4", "B8", "B11"], {"blue", "red", "nir", "swir16"}),
+        ("{day}_{band}.tif", ["B4", "B8A"], {"red", "nir08"}),
+        ("{band}/{day}.tif", ["B2", "B4", "B8"], {"blue", "red", "nir"}),
+        ("LC08_L2SP_197028_{day}_02_T1_SR_{band}.TIF", ["B2", "B4", "B5"], {"blue", "red", "nir"}),
+        ("LE07_L2SP_197028_{day}_02_T1_SR_{band}.TIF", ["B1", "B3", "B4"], {"blue", "red", "nir"}),
+    ],
+)
+def test_numbers_of_bands_without_zero_are_read_where_the_sensor_is_sure(
+    tmp_path: Path, form: str, numbers: list[str], names: set[str]
+) -> None:
+    for k, band in enumerate(numbers):
+        for day in ("20220103", "20220412"):
+            write_raster(tmp_path / form.format(day=day, band=band), k + _ones())
+    (found,) = look(tmp_path).series.values()
+    assert set(found.variables) == names
+
+
+def test_numbers_of_bands_that_two_sensors_have_get_no_name(tmp_path: Path) -> None:
+    for k, band in enumerate(("B4", "B5", "B8")):
+        for day in ("20220103", "20220412"):
+            write_raster(tmp_path / f"{day}_{band}.tif", k + _ones())
+    (found,) = look(tmp_path).series.values()
+    assert not set(found.variables) & {"red", "nir"}
+
+
+@pytest.mark.parametrize(
+    ("stem", "described", "names"),
+    [
+        ("20230115T105031_T31TDL", ("B2", "B4", "B8"), ("blue", "red", "nir")),
+        ("20230115", ("B2", "B4", "B8", "B11"), ("blue", "red", "nir", "swir16")),
+        ("20230115", ("B4", "B5"), ("b4", "b5")),
+        ("S1A_20230115", ("Sigma0_VH_db", "Sigma0_VV_db"), ("vh", "vv")),
+        ("S1A_20230115", ("Gamma0_VV", "Beta0_IW1_VH"), ("vv", "vh")),
+    ],
+)
+def test_bands_of_files_are_named(
+    tmp_path: Path, stem: str, described: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    write_raster(tmp_path / f"{stem}.tif", _ones(len(described)), descriptions=described)
+    (found,) = look(tmp_path).series.values()
+    assert found.bands == names
+
+
+# --- units
+def _lines(folder: Path) -> list[str]:
+    (candidate, *_) = candidates_of(look(folder), folder, folder.parent / "recipe.toml")
+    return [line.partition("#")[0].strip() for line in candidate.draft.settings]
+
+
+def test_the_bands_give_the_unit_and_not_a_layer_of_another_type_beside_them(tmp_path: Path) -> None:
+    for day in ("20220103", "20220412"):
+        write_raster(
+            tmp_path / f"img/{day}_a.tif", np.random.default_rng(0).integers(0, 250, (1, 40, 40)).astype(np.uint8)
+        )
+        for band in ("red", "nir"):
+            write_raster(
+                tmp_path / f"img/{day}_{band}.tif", np.linspace(300, 4000, 1600).reshape(1, 40, 40).astype(np.uint16)
+            )
+    assert "scale = 0.0001" in _lines(tmp_path / "img")
+
+
+@pytest.mark.parametrize(
+    ("bands", "dtype", "low", "high"), [("red nir", "uint16", 300, 4000), ("vv vh", "float32", -22, -4)]
+)
+def test_zero_in_all_bands_is_nodata(bands: str, dtype: str, low: float, high: float) -> None:
+    drawn = {
+        band: np.random.default_rng(1).uniform(low, high, 500).astype(dtype).astype(float) for band in bands.split()
+    }
+    assert unit_of(drawn, dtype).nodata is None
+    border = {band: np.append(values, np.zeros(20)) for band, values in drawn.items()}
+    assert unit_of(border, dtype).nodata == 0
+    dark = {
+        band: values
+        for k, (band, values) in enumerate((border | {"red" if low > 0 else "vv": list(drawn.values())[0]}).items())
+    }
+    assert unit_of(dark, dtype).nodata is None
+    dry = border | {"rain": np.append(np.zeros(300), np.ones(220))}
+    assert unit_of(dry, dtype).nodata is None
+
+
+def test_a_possible_offset_of_dark_images_is_a_doubt() -> None:
+    bands = {"blue": (1010, 1900), "red": (1020, 1950), "nir": (1500, 4500)}
+    values = {band: np.random.default_rng(1).uniform(*span, 500).round() for band, span in bands.items()}
+    found = unit_of(values, "uint16", (datetime(2023, 5, 1),), "s2")
+    assert found.offset == 0
+    assert "'offset': -0.1" in found.doubt
+
+
+def test_a_scene_classification_shows_that_images_are_of_sentinel2() -> None:
+    values = {band: np.random.default_rng(1).uniform(1010, 4500, 500).round() for band in ("blue", "red", "nir")}
+    found = [unit_of(values, "uint16", (datetime(2023, 5, 1),), name).offset for name in ("img red.tif", "img scl.tif")]
+    assert found == [0, -0.1]
+
+
+# --- masks
+def test_bits_of_the_quality_layer_of_force_are_clear_without_cloud_shadow_and_snow() -> None:
+    clear = clear_of("LEVEL2_SEN2A_QAI.tif", Codes({8192: 0.7, 8194: 0.2, 8200: 0.05, 1: 0.05})).values
+    assert {0, 32, 8192, 8192 + 2048} <= set(clear)
+    assert not {1, 2, 4, 8, 16, 8194, 8200} & set(clear)
+
+
+def test_the_quality_layer_of_force_is_no_band(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for day in ("20220103", "20220412"):
+        write_raster(tmp_path / f"{day}_LEVEL2_SEN2A_BOA.tif", _ones(2), descriptions=("RED", "NIR"))
+        write_raster(tmp_path / f"{day}_LEVEL2_SEN2A_QAI.tif", rng.integers(0, 9000, (1, 40, 40)).astype(np.int16))
+    (found,) = look(tmp_path).series.values()
+    assert "QAI" in found.quality
+
+
+def test_the_clear_value_of_brazil_data_cube_is_127() -> None:
+    assert clear_of("CMASK.tif", Codes({127: 0.8, 255: 0.1, 0: 0.1})).values == (127,)

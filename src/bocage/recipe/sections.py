@@ -341,12 +341,15 @@ def _span(source: Readable) -> str:
 
 def _unit(source: Source) -> tuple[Unit, bool]:
     """Return the unit of a raster source, and whether its files declare a scale or an offset."""
-    files = list(source.acquisitions[0].files.values())
+    named = source.acquisitions[0].files
+    files = list(named.values())
     declared = any((f.decoding.scale, f.decoding.offset) != (1.0, 0.0) for f in files)
-    info = inspect(files[0].path)
+    # The files of the bands give the unit: a mask or an index beside them can have another data type.
+    bands = [file for name, file in named.items() if name in {*OPTICAL_BANDS, *RADAR}] or files
+    info = inspect(bands[0].path)
     layers = [*files, *source.acquisitions[0].quality.values()]
     names = [source.name, *(f"{file.path.name} {' '.join(inspect(file.path).descriptions)}" for file in layers)]
-    unit = unit_of(stored_values(source), info.dtype, source.times, " ".join(names))
+    unit = unit_of(stored_values(source), info.dtypes[bands[0].index - 1], source.times, " ".join(names))
     if declared:
         unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
     elif when := offset_since(source):
@@ -376,7 +379,7 @@ def _unit_lines(unit: Unit, declared: bool) -> list[str]:
 
 def _number(value: float) -> str:
     """Return a number as TOML writes it, without an exponent where it is short."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else repr(value)
+    return f"{value:.10f}".rstrip("0").rstrip(".") if value == 0 or abs(value) >= 1e-6 else repr(value)
 
 
 def _fill(source: Readable) -> DraftFill | None:

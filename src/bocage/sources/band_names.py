@@ -28,6 +28,16 @@ LANDSAT = (
 )
 """Names of files of Landsat (``LC0`` for two satellites), and its band numbers. Services name its bands as those of Sentinel-2,
 for example B05."""
+SENTINEL2_NAME = re.compile(
+    r"(?i)^(?:s2|sentinel[-_ ]?2)|(?<![a-z0-9])(?:s2[a-d]?|msil[12][ac]|sentinel[-_ ]?2[a-d]?)(?![a-z0-9])"
+)
+"""Sentinel-2 in the name of a file or a source."""
+S2_TILE = re.compile(r"(?<![A-Za-z0-9])T\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])")
+"""Tile of Sentinel-2 in the name of a file; the products HLS have it too."""
+BACKSCATTER = re.compile(
+    r"(?i)(?:sigma|gamma|beta)_?(?:0|nought)_(?:[a-z]{2}\d_)?(vv|vh|hh|hv)(?:_db)?|(?:intensity|amplitude)_(vv|vh|hh|hv)(?:_db)?"
+)
+"""Names of bands of radar images, as SNAP writes them."""
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
 INDICES = ("ndvi", "evi", "evi2", "savi", "ndwi", "ndmi", "nbr", "lai", "fapar", "fcover")
@@ -41,7 +51,7 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
     numbers = [_number(d) for d in info.descriptions]
     named = numbering(stem)
-    if named is not SENTINEL2 or re.match(r"(?i)s2|sentinel[-_ ]?2", stem) or _of_sentinel2(info.descriptions):
+    if named is not SENTINEL2 or names_sentinel2(stem) or _of_sentinel2(info.descriptions):
         names = [named.get(number, name) for number, name in zip(numbers, names, strict=True)]
     if info.count == 1 and not info.descriptions[0] and variable_of(stem) in NAMED:
         names = [variable_of(stem)]
@@ -53,6 +63,15 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     return tuple(f"{name}_b{i}" if name in twice else name for i, name in enumerate(names, start=1))
 
 
+def names_sentinel2(stem: str) -> bool:
+    """Return whether the name of a file is that of a product of Sentinel-2: the satellite, or a tile.
+
+    >>> names_sentinel2("S2_2018"), names_sentinel2("20180111T105031_T31TDL"), names_sentinel2("HLS.S30.T31TDL.v2.0")
+    (True, True, False)
+    """
+    return bool(SENTINEL2_NAME.search(stem)) or bool(S2_TILE.search(stem) and "HLS" not in stem)
+
+
 def _number(description: str) -> str:
     """Return the number of a band of Sentinel-2 in a description (B4, B04, S2_B04), as in B04; empty if there is none."""
     match = re.fullmatch(r"(?:S2[A-D]?[-_ .])?B(\d+)(A?)", description)
@@ -60,11 +79,22 @@ def _number(description: str) -> str:
 
 
 def _of_sentinel2(descriptions: Sequence[str]) -> bool:
-    """Return whether bands are those of Sentinel-2: B04 (with a zero), S2_B4, B8A, or B4 beside its quality layers."""
+    """Return whether bands are those of Sentinel-2: B04 (with a zero), S2_B4, their numbers, or B4 beside quality layers."""
     numbers = [text for text in descriptions if _number(text)]
-    sure = any(re.search(r"B0\d$|B8A$|^S2", text) for text in numbers)
+    sure = any(re.search(r"B0\d$|B8A$|^S2", text) for text in numbers) or are_sentinel2([_number(t) for t in numbers])
     sure |= bool(numbers) and not {"SCL", "QA60"}.isdisjoint(descriptions)
     return sure and all(_number(text) in SENTINEL2 for text in numbers)
+
+
+def are_sentinel2(numbers: Sequence[str]) -> bool:
+    """Return whether numbers of bands are those of Sentinel-2, and not of Landsat, which has other bands at B4 and B8.
+
+    >>> are_sentinel2(["B02", "B04", "B08", "B11"]), are_sentinel2(["B02", "B12"]), are_sentinel2(["B04", "B05", "B08"])
+    (True, True, False)
+    """
+    found = set(numbers)
+    only = {"B8A", "B12"} & found or ({"B04", "B08"} <= found and not {"B05", "B06", "B07", "B10"} & found)
+    return bool(only) and found <= set(SENTINEL2)
 
 
 def variable_of(stem: str) -> str:
@@ -90,5 +120,7 @@ def plain_name(stem: str) -> str:
 
 def _band(description: str) -> str:
     """Return the common name of a band with a description such as ``B4 nir``."""
+    if match := BACKSCATTER.fullmatch(description.strip()):
+        return (match[1] or match[2]).lower()
     name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain_name(description))
     return SWIR.get(name, name)
