@@ -1,13 +1,21 @@
 """Folders as public services deliver them: names of files and bands, masks, units."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 
+import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from bocage.errors import BocageError, SourceError
+from bocage.jobs.init import write_recipe
+from bocage.recipe import read_recipe
 from bocage.recipe.sections import candidates_of
+from bocage.samples.labels import read_labels
+from bocage.sources import open_source, table
 from bocage.sources.inventory import look
 from bocage.sources.series import Settings, find
 from bocage.sources.values import Codes, clear_of, unit_of
@@ -232,3 +240,100 @@ def test_the_quality_layer_of_force_is_no_band(tmp_path: Path) -> None:
 
 def test_the_clear_value_of_brazil_data_cube_is_127() -> None:
     assert clear_of("CMASK.tif", Codes({127: 0.8, 255: 0.1, 0: 0.1})).values == (127,)
+
+
+# --- tables
+def _labels(path: Path, ids: list[str]) -> Path:
+    pd.DataFrame({"id": ids, "crop": [f"crop {k % 3}" for k in range(len(ids))]}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "bands", "wide"),
+    [
+        ("{day}T105031_{day}T105322_T31TDL_{band}", ("B4", "B8"), "{date}_*_{band}"),
+        ("LC08_197028_{day}_{band}", ("SR_B4", "SR_B5"), "L*_{date}_{band}"),
+        ("S1A_IW_GRDH_1SDV_{day}T173231_{day}T173256_046830_059D8B_1A2B_{band}", ("VH", "VV"), "S1*_{date}_*_{band}"),
+    ],
+)
+def test_columns_of_stacks_of_earth_engine_are_series(
+    tmp_path: Path, form: str, bands: tuple[str, ...], wide: str
+) -> None:
+    ids = [f"{k:020x}" for k in range(12)]
+    labels = _labels(tmp_path / "labels.csv", ids)
+    frame = pd.DataFrame({"id": ids})
+    for k, day in enumerate(("20230115", "20230412", "20230720")):
+        for band in bands:
+            frame[form.format(day=day, band=band)] = np.arange(12) + 300 * k + len(band)
+    (tmp_path / "t").mkdir()
+    frame.to_csv(tmp_path / "t/series.csv", index=False)
+    write_recipe(tmp_path / "t", labels, "crop", tmp_path / "r.toml")
+    settings = next(iter(read_recipe(tmp_path / "r.toml").sources.values())).settings
+    assert settings.wide == wide
+    assert [f"{time:%Y%m%d}" for time in open_source("x", table, settings).times] == [
+        "20230115",
+        "20230412",
+        "20230720",
+    ]
+
+
+def test_two_columns_of_one_band_and_date_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["a"], "20230115_T31TDL_B4": [1], "20230115_T31TDM_B4": [2]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SourceError, match="same band and date"):
+        open_source("x", table, table.Settings(tmp_path / "t.csv", "id", {"red": "B4"}, wide="{date}_*_{band}"))
+
+
+def test_tables_of_one_sample_each_are_one_message(tmp_path: Path) -> None:
+    labels = _labels(tmp_path / "labels.csv", [str(k) for k in range(12)])
+    for k in range(12):
+        path = tmp_path / f"t/{k}.csv"
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame({"doa": ["2017-01-01", "2017-02-01"], "B4": [k, k], "B8": [k, 2]}).to_csv(path, index=False)
+    with pytest.raises(BocageError, match=r"12 tables \(0\.csv.*Join them"):
+        write_recipe(tmp_path / "t", labels, "crop", tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("S2_10000.npy", "arrays of NumPy"),
+        ("cube.nc", "NETCDF:"),
+        ("cube.zarr/B04/0.0", "Zarr"),
+        ("samples.rds", r"write\.csv"),
+    ],
+)
+def test_formats_that_are_not_read_have_an_advice(tmp_path: Path, name: str, advice: str) -> None:
+    for path in (tmp_path / "t" / name, tmp_path / "t" / name.replace("0.0", "0.1")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    with pytest.raises(BocageError, match=advice):
+        write_recipe(
+            tmp_path / "t", _labels(tmp_path / "labels.csv", ["1", "2", "3", "4"]), "crop", tmp_path / "r.toml"
+        )
+
+
+# --- labels
+def test_fields_of_lists_and_objects_are_text(tmp_path: Path) -> None:
+    square = {"type": "Polygon", "coordinates": [[[2, 46], [2, 47], [3, 47], [2, 46]]]}
+    fields = [{"ID_PATCH": k, "dates-S2": {"0": 20180917}, "tags": ["a", str(k)]} for k in range(4)]
+    features = [{"type": "Feature", "geometry": square, "properties": own} for own in fields]
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    frame = geopandas.read_file(tmp_path / "a.geojson").assign(bbox=[{"xmin": 2.0}] * 4)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for name in ("a.geojson", "a.parquet"):
+        found = read_labels(tmp_path / name, "ID_PATCH")
+        assert set(found.siblings) == {"ID_PATCH", "tags"}
+        assert set(found.ids()) == {"ID_PATCH", "tags"}
+
+
+@pytest.mark.parametrize(
+    "names", [("th_long", "th_lat"), ("decimalLongitude", "decimalLatitude"), ("gps_long", "gps_lat")]
+)
+def test_coordinates_of_lucas_and_of_gbif_are_read(tmp_path: Path, names: tuple[str, str]) -> None:
+    pd.DataFrame({"lc1": ["B11", "B16"], names[0]: [2.5, 3.5], names[1]: [46.5, 47.5]}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    found = read_labels(tmp_path / "p.csv", "lc1")
+    assert found.frame.crs.to_epsg() == 4326
+    assert found.frame.geometry.x.tolist() == [2.5, 3.5]

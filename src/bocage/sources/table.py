@@ -75,7 +75,8 @@ class Settings:
     date: str = ""
     """Column of the date, for a long table (a row per sample and date)."""
     wide: str = ""
-    """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
+    """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``; ``*`` stands for any
+    text."""
     start: Day | None = None
     """First date of a wide table whose columns are numbered, for example ``NDVI_1`` to ``NDVI_23``."""
     every: Annotated[int, Range(0, 366)] = 0
@@ -319,13 +320,21 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
     bands = "|".join(map(re.escape, sorted(filter(None, wanted), key=len, reverse=True)))
     pattern = (
-        re.escape(settings.wide).replace(r"\{band\}", f"(?P<band>{bands})").replace(r"\{date\}", f"(?P<date>{DATED})")
+        re.escape(settings.wide)
+        .replace(r"\{band\}", f"(?P<band>{bands})")
+        .replace(r"\{date\}", f"(?P<date>{DATED})")
+        .replace(r"\*", ".*?")
     )
     found: dict[str, dict[str, str]] = {}
     for column in frame.columns:
         match = re.fullmatch(pattern, str(column))
         if match:
-            found.setdefault(match["date"], {})[wanted[match["band"]]] = str(column)
+            own = found.setdefault(match["date"], {})
+            if twin := own.get(wanted[match["band"]]):
+                raise SourceError(
+                    f"{settings.path}: columns '{twin}' and '{column}' have the same band and date. Remove one of them."
+                )
+            own[wanted[match["band"]]] = str(column)
     if not found:
         raise SourceError(
             f"{settings.path}: no column matches {settings.wide}, with {', '.join(settings.bands.values())} for {{band}} and "
