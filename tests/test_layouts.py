@@ -8,7 +8,9 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 
 from bocage.errors import BocageError, SourceError
 from bocage.jobs.init import write_recipe
@@ -161,6 +163,13 @@ def test_numbers_of_bands_that_two_sensors_have_get_no_name(tmp_path: Path) -> N
         ("20230115", ("B4", "B5"), ("b4", "b5")),
         ("S1A_20230115", ("Sigma0_VH_db", "Sigma0_VV_db"), ("vh", "vv")),
         ("S1A_20230115", ("Gamma0_VV", "Beta0_IW1_VH"), ("vv", "vh")),
+        ("LC08_197028_20230115", ("SR_B4", "SR_B5", "ST_B10"), ("red", "nir", "st_b10")),
+        ("20230115", ("SR_B4", "SR_B5", "SR_B6"), ("red", "nir", "swir16")),
+        ("20230115", ("SR_B4", "SR_B5"), ("sr_b4", "sr_b5")),
+        ("20230115", ("B4_median", "B8_median"), ("red", "nir")),
+        ("20230115", ("B4_p25", "B4_p75"), ("b4_p25", "b4_p75")),
+        ("20230115", ("B4 nir", "b3_red"), ("nir", "red")),
+        ("20230115", ("red", "nir", "cs_cdf"), ("red", "nir", "-")),
     ],
 )
 def test_bands_of_files_are_named(
@@ -169,6 +178,25 @@ def test_bands_of_files_are_named(
     write_raster(tmp_path / f"{stem}.tif", _ones(len(described)), descriptions=described)
     (found,) = look(tmp_path).series.values()
     assert found.bands == names
+
+
+def test_bands_of_quads_of_planet_are_named_without_the_alpha_band(tmp_path: Path) -> None:
+    for k in range(1, 5):
+        name = f"mosaic_2023-0{1 + k // 3}/{1058 + k % 2}-1420_quad.tif"
+        path = write_raster(tmp_path / name, np.full((5, 8, 8), 250 + k, np.uint16))
+        with rasterio.open(path, "r+") as dataset:
+            dataset.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * 3, ColorInterp.alpha]
+    (found,) = look(tmp_path).series.values()
+    assert found.bands == ("blue", "green", "red", "nir", "-")
+
+
+def test_radar_and_optical_bands_in_one_file_are_a_remark(tmp_path: Path) -> None:
+    for k, day in enumerate(("20230115", "20230127")):
+        values = np.linspace(300, 4000, 1600).reshape(1, 40, 40) + k
+        pixels = np.concatenate([values, values, -values / 200])
+        write_raster(tmp_path / f"img/{day}.tif", pixels.astype(np.float32).round(), descriptions=("red", "nir", "vv"))
+    (candidate,) = candidates_of(look(tmp_path), tmp_path, tmp_path / "recipe.toml")
+    assert any("Write radar and optical bands" in remark for remark in candidate.remarks)
 
 
 # --- units

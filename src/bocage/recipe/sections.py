@@ -288,6 +288,18 @@ def _unnamed(key: str, source: Source, unit: Unit) -> list[str]:
     ]
 
 
+def _two_units(key: str, source: Source, unit: Unit) -> list[str]:
+    """Return a remark if a source with radar and optical bands has a scale, which only those of one kind need."""
+    radar, optical = ([n for n in source.bands if n in kind] for kind in (RADAR, OPTICAL_BANDS))
+    if not (radar and optical) or not (unit.decibel or (unit.scale, unit.offset) != (1.0, 0.0)):
+        return []
+    return [
+        f"source '{key}': the unit is that of its {'radar' if len(radar) > len(optical) else 'optical'} bands, and the others "
+        f"({', '.join(optical if len(radar) > len(optical) else radar)}) have another one. Write radar and optical bands to "
+        "files of their own"
+    ]
+
+
 def _layer_name(found: Series | Image) -> str:
     """Return the name of a quality layer: that of its band, else that of its file, with the folder if the file has none."""
     if found.quality_band and found.quality == found.path:
@@ -326,6 +338,7 @@ def _described(draft: DraftSource, found: Series | Image, source: Readable, out:
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
+    remarks += _two_units(key, source, unit)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"

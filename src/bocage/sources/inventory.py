@@ -50,6 +50,8 @@ RADAR_SIDE = re.compile(
     r"(?i)(?<![a-z])(?:ls_map|inc_map|layover\w*|(?:projected_?)?(?:local_?)?incidence_?angle\w*|(?:sin_)?lia)(?![a-z])"
 )
 """File names of the layers beside radar images that are no backscatter."""
+SCORE = re.compile(r"cs|cs_cdf|cloud_?score(_?plus)?")
+"""Names of the bands of Cloud Score+, from 0 to 1."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -330,7 +332,7 @@ def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tupl
     """
     layers = [i for i, name in enumerate(names) if names_quality(name)]
     if not layers or len(layers) == len(names):
-        return _without_angle(pattern, names, found), 0
+        return _without_others(pattern, names, found), 0
     clouds = [i for i in layers if not SNOW.search(names[i])]
     used = min(clouds, key=lambda i: (rank(names[i]), i), default=-1)
     if others := [names[i] for i in layers if i != used]:
@@ -339,12 +341,20 @@ def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tupl
     return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
 
 
-def _without_angle(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
-    """Return the names of the bands of a file, "-" for the incidence angle beside backscatter."""
-    angles = [name for name in names if ANGLE.fullmatch(name)] if {"vv", "vh", "hh", "hv"} & set(names) else []
+def _without_others(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
+    """Return the names of the bands of a file, "-" for an alpha band, an angle beside backscatter, a score of clear sky."""
+    radar = {"vv", "vh", "hh", "hv"} & set(names)
+    angles = [name for name in names if radar and ANGLE.fullmatch(name)]
+    scores = [name for name in names if len(names) > 1 and SCORE.fullmatch(name)]
     if angles:
         found.remarks.append(f"{pattern}: its band '{angles[0]}' is the incidence angle, not backscatter: left out")
-    return tuple("-" if name in angles else name for name in names)
+    if scores:
+        found.remarks.append(
+            f"{pattern}: its band '{scores[0]}' is a score of clear sky with fractions, which no quality layer has: no cloud is "
+            "masked. Mask clouds before the export, or export the score in percent as whole numbers, and list the clear ones in "
+            "'clear'"
+        )
+    return tuple("-" if name in {*angles, *scores, "alpha"} else name for name in names)
 
 
 def _join_codes(found: Found) -> None:
