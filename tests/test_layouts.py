@@ -1,6 +1,8 @@
 """Folders as public services deliver them: names of files and bands, masks, units."""
 
 import json
+import tomllib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from rasterio.enums import ColorInterp
 from bocage.errors import BocageError, SourceError
 from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
-from bocage.recipe.sections import candidates_of
+from bocage.recipe.sections import Candidate, candidates_of
 from bocage.samples.labels import read_labels
-from bocage.sources import open_source, table
+from bocage.sources import open_source, series, table
 from bocage.sources.inventory import look
 from bocage.sources.series import Settings, find
 from bocage.sources.values import Codes, clear_of, unit_of
-from bocage.testing import write_raster
+from bocage.testing import Place, write_raster
+from bocage.testing.fakes import CORNER
 
 
 def _ones(bands: int = 1) -> NDArray[np.uint16]:
@@ -365,3 +368,84 @@ def test_coordinates_of_lucas_and_of_gbif_are_read(tmp_path: Path, names: tuple[
     found = read_labels(tmp_path / "p.csv", "lc1")
     assert found.frame.crs.to_epsg() == 4326
     assert found.frame.geometry.x.tolist() == [2.5, 3.5]
+
+
+# --- stacks of Google Earth Engine
+def _stack(path: Path, form: str, bands: tuple[str, ...] = ("B4", "B8", "SCL"), east: int = 0) -> Path:
+    """Write a stack whose values are 1000 × date + 100 × band, and a scene classification that is cloud at the second date."""
+    values = [
+        9 if band == "SCL" and k == 1 else 4 if band == "SCL" else 1000 * k + 100 * b + 300
+        for k in (0, 1)
+        for b, band in enumerate(bands)
+    ]
+    names = [form.format(day=day, k=k, band=band) for k, day in enumerate(("20230115", "20230209")) for band in bands]
+    pixels = np.stack([np.full((8, 8), value, np.uint16) for value in values])
+    return write_raster(path, pixels, Place(corner=(CORNER[0] + east, CORNER[1])), descriptions=names)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("S2_2023.tif", "{day}T105031_{day}T105322_T31TDL_{band}"),
+        ("S2_20230101_20231231.tif", "{day}_{band}"),
+        ("S2.tif", "{band}_{day}"),
+    ],
+)
+def test_a_stack_of_variables_and_dates_is_a_series(tmp_path: Path, name: str, form: str) -> None:
+    _stack(tmp_path / name, form)
+    found = look(tmp_path)
+    (candidate,) = candidates_of(found, tmp_path, tmp_path / "recipe.toml")
+    source = candidate.source
+    assert source.bands == ("red", "nir")
+    assert [f"{time:%Y%m%d}" for time in source.times] == ["20230115", "20230209"]
+    values, valid = source.read(source.grid, source.grid.window)
+    assert np.unique(values[0]).tolist() == [300, 400]
+    assert np.unique(values[1]).tolist() == [1300, 1400]
+    assert 'quality = "' in " ".join(candidate.draft.settings)
+    opened = open_source("s2", series, replace(_settings(candidate, tmp_path), clear=(4, 5, 6, 7)))
+    assert opened.read(opened.grid, opened.grid.window)[1].any(axis=(1, 2)).tolist() == [True, False]
+
+
+def _settings(candidate: Candidate, folder: Path) -> Settings:
+    """Return the settings of the section of a series."""
+    lines = [line for line in candidate.draft.settings if line.startswith(("path", "bands", "quality"))]
+    given = tomllib.loads("\n".join(lines))
+    return Settings(path=folder / given["path"], bands=tuple(given["bands"]), quality=folder / given["quality"])
+
+
+def test_pieces_of_a_stack_are_merged(tmp_path: Path) -> None:
+    for k in range(2):
+        _stack(tmp_path / f"S2-0000000000-{8 * k:010d}.tif", "{day}_{band}", east=80 * k)
+    (found,) = look(tmp_path).series.values()
+    assert "{tile}" in found.path
+    settings = Settings(path=Path(found.path), bands=found.bands, quality=Path(found.path))
+    assert open_source("s2", series, settings).grid.shape == (8, 16)
+
+
+def test_a_stack_of_numbered_images_needs_dates(tmp_path: Path) -> None:
+    _stack(tmp_path / "S2.tif", "{k}_{band}")
+    found = look(tmp_path)
+    assert not found.series
+    assert "text file with the 2 dates" in found.remarks[0]
+    (tmp_path / "dates.txt").write_text("2023-01-15\n2023-02-09\n")
+    (one,) = look(tmp_path).series.values()
+    assert {day for day, _ in one.places} == {"2023-01-15", "2023-02-09"}
+    assert find(Settings(path=Path(one.path), bands=one.bands, dates=one.dates, quality=Path(one.path)))
+
+
+def test_variables_with_different_dates_are_skipped_with_the_command_that_splits_them(tmp_path: Path) -> None:
+    names = ["20230115_B4", "20230115_B8", "20230209_B4", "20230209_B8", "20230310_B4"]
+    write_raster(tmp_path / "my stack.tif", _ones(5), descriptions=names)
+    found = look(tmp_path)
+    assert not found.series
+    assert "gdal_translate -b 1 -b 3 -b 5" in found.skipped[0]
+
+
+def test_a_stack_needs_a_name_and_a_date_for_each_band(tmp_path: Path) -> None:
+    path = _stack(tmp_path / "S2.tif", "{day}_{band}")
+    with pytest.raises(SourceError, match="Give a name and a date for each band"):
+        find(Settings(path=path, bands=("red", "nir", "red")))
+    with pytest.raises(SourceError, match="two bands are 'red'"):
+        find(Settings(path=path, bands=("red", "red", "-", "red", "nir", "-")))
+    with pytest.raises(ValueError, match="must contain"):
+        Settings(path=path, bands=("red", "nir"))

@@ -302,6 +302,8 @@ def _two_units(key: str, source: Source, unit: Unit) -> list[str]:
 
 def _layer_name(found: Series | Image) -> str:
     """Return the name of a quality layer: that of its band, else that of its file, with the folder if the file has none."""
+    if isinstance(found, Series) and found.layer:
+        return found.layer
     if found.quality_band and found.quality == found.path:
         described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
         if described:

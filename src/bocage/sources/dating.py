@@ -15,6 +15,7 @@ from bocage.sources.found import Found, Member
 from bocage.sources.identifiers import without_identifiers
 from bocage.sources.raster import RasterInfo
 from bocage.sources.series import declared_dates
+from bocage.sources.stacks import numbered, stack_of, with_numbers
 from bocage.sources.times import MONTH_NAMES, MONTHS, OWN_DAY, dates_within, read_times, years_within
 
 DATE = re.compile(
@@ -57,6 +58,9 @@ def member_of(folder: Path, path: Path, info: RasterInfo) -> Member:
 
     Further dates, such as that of the processing, may differ from file to file: ``*`` stands for them.
     """
+    variables, days = stack_of(info.descriptions)
+    if variables:
+        return Member(path, info, str(path), days, "", variables=variables)
     relative = path.relative_to(folder).as_posix()
     before, _, name = relative.rpartition("/")
     if match := ACQUIRED.search(name):
@@ -88,10 +92,12 @@ def _placed(form: re.Pattern[str], text: str, relative: str) -> str:
 
 
 def several_variables(path: Path, info: RasterInfo) -> str:
-    """Return why the bands of a file are no series, if they are several variables on several dates; else empty."""
+    """Return why the bands of a file are no series, if they are several variables that do not have the same dates; else empty."""
     within = dates_within(info.descriptions)
     rests = [rest for _, rest in within]
     if not all(day for day, _ in within) or len({day for day, _ in within}) < 2 or len(set(rests)) < 2:
+        return ""
+    if stack_of(info.descriptions)[0]:
         return ""
     if len(set(within)) < len(within) or len(set(rests)) == len(rests):
         return ""
@@ -99,7 +105,7 @@ def several_variables(path: Path, info: RasterInfo) -> str:
     bands = " ".join(f"-b {i}" for i, rest in enumerate(rests, start=1) if rest == rests[0])
     files = f"{shlex.quote(str(path))} {shlex.quote(f'{path.stem}_{name}.tif')}"
     return (
-        f"its bands are {len(set(rests))} variables on several dates ({shown}, …), and a series reads one variable from a file. "
+        f"its bands are {len(set(rests))} variables ({shown}, …) that do not have the same dates, as a series needs. "
         f"Write a file for each variable; for the first: gdal_translate {bands} {files}"
     )
 
@@ -110,9 +116,10 @@ def with_dates_beside(members: list[Member], files: list[Path], found: Found) ->
     The file is the only one in the folder of the raster with as many dates as the raster has bands.
     """
     unnamed = [m for m in members if not m.days and m.info.count > 1 and not any(m.info.descriptions)]
-    folders = {member.path.parent for member in unnamed}
+    stacks = [m for m in members if not m.days and numbered(m.info.descriptions)[0]]
+    folders = {member.path.parent for member in (*unnamed, *stacks)}
     lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path))}
-    new = {}
+    new = {m.path: with_numbers(m, [x for x in lists.items() if x[0].parent == m.path.parent], found) for m in stacks}
     for member in unnamed:
         near = {path: dates for path, dates in lists.items() if path.parent == member.path.parent}
         fitting = {path: dates for path, dates in near.items() if len(dates) == member.info.count}

@@ -40,6 +40,8 @@ from bocage.sources.quality_layers import (
     rank,
 )
 from bocage.sources.raster import RasterInfo, inspect
+from bocage.sources.series import QUALITY
+from bocage.sources.stacks import names_of
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
@@ -303,6 +305,9 @@ def _add_variable(group: list[Member], stem: str, found: Found) -> None:
     pattern = group[0].pattern
     places = frozenset((day, member.tile) for member in group for day in member.days)
     first = group[0]
+    if first.variables:
+        _add_stack(first, places, stem, found)
+        return
     quality = _is_quality(first, stem, found)
     several = "{date}" in pattern and first.info.count > 1 and not quality
     if counts := {m.info.count for m in group if "{date}" in pattern} - {first.info.count}:
@@ -322,6 +327,19 @@ def _add_variable(group: list[Member], stem: str, found: Found) -> None:
         series.quality = pattern if series.quality_band else ""
     else:
         series.variables[variable] = pattern
+
+
+def _add_stack(first: Member, places: frozenset[tuple[str, str]], stem: str, found: Found) -> None:
+    """Add a raster whose bands are several variables on several dates as a series."""
+    names = names_of(first.info, first.variables, stem)
+    kept, quality_band = _without_quality(first.pattern, tuple(names.values()), found)
+    bands = dict(zip(names, kept, strict=True))
+    series = _series_of(first, places, "", False, found)
+    if quality_band:
+        variable = list(names)[quality_band - 1]
+        bands[variable], series.quality, series.layer = QUALITY, first.pattern, variable
+    series.path, series.bands = first.pattern, tuple(bands[variable] for variable in first.variables)
+    series.resolution = first.info.grid.resolution
 
 
 def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
