@@ -68,6 +68,11 @@ THEIA = ("SENTINEL2A_20230115-105033-460_L2A_T31TDL_C_V3-1", "SENTINEL2B_2023020
         [f"{name}.tif" for name in S2],
         [f"{name}/{name}_FRE_B4.tif" for name in THEIA],
         ["20230115_LEVEL2_SEN2A_BOA.tif", "20230209_LEVEL2_SEN2B_BOA.tif"],
+        ["S2A_31TDL_20230115_0_L2A/B04.tif", "S2B_31TDL_20230209_1_L2A/B04.tif"],
+        [
+            "a/LC08_L2SP_197028_20230115_20230124_02_T1_SR_B4.TIF",
+            "a/LC09_L2SP_197028_20230209_20230212_02_T2_SR_B4.TIF",
+        ],
         ["a_2018-01-31T10-20-30.tif", "a_2018-02-28T10-21-00.tif"],
     ],
 )
@@ -449,3 +454,17 @@ def test_a_stack_needs_a_name_and_a_date_for_each_band(tmp_path: Path) -> None:
         find(Settings(path=path, bands=("red", "red", "-", "red", "nir", "-")))
     with pytest.raises(ValueError, match="must contain"):
         Settings(path=path, bands=("red", "nir"))
+
+
+def test_names_of_a_shapefile_of_utf8_without_its_encoding_are_a_remark(tmp_path: Path) -> None:
+    frame = geopandas.GeoDataFrame(
+        {"culture": ["Blé tendre", "Maïs", "Blé tendre", "Maïs"]},
+        geometry=geopandas.points_from_xy(range(4), range(4)),
+        crs=4326,
+    )
+    frame.to_file(tmp_path / "fields.shp", encoding="UTF-8")
+    assert not read_labels(tmp_path / "fields.shp").remarks
+    (tmp_path / "fields.cpg").unlink()
+    (remark,) = read_labels(tmp_path / "fields.shp").remarks
+    assert "is 'Blé tendre'" in remark
+    assert ".cpg" in remark

@@ -36,6 +36,8 @@ RULES = (
     re.compile(r"(?<=_RTC\d\d_[A-Z]_[a-z]{6}_)[0-9A-F]{4}(?![A-Za-z0-9])"),  # HyP3
     re.compile(r"(?<![A-Za-z0-9])N\d{4}_R\d{3}(?=_T\d\d[A-Z]{3})"),  # baseline and relative orbit of Sentinel-2
     re.compile(r"(?<=_)[A-Z]_V\d+-\d+(?=[_./])"),  # version of THEIA
+    re.compile(r"(?<=\{date\}_)\d(?=_L2A)"),  # number of the product of a day, of Earth Search
+    re.compile(r"(?<=_0[12]_)(?:T[12]|RT)(?![A-Za-z0-9])"),  # tier of Landsat
 )
 """Parts that identify the product of a date."""
 FIRST_ORBIT = {"A": 73, "B": 27, "C": 172}
