@@ -1,6 +1,7 @@
 """Folders as public services deliver them: names of files and bands, masks, units."""
 
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
 from bocage.recipe.sections import Candidate, candidates_of
 from bocage.samples.labels import read_labels
+from bocage.simulate import FORMATS
 from bocage.sources import open_source, series, table
 from bocage.sources.inventory import look
 from bocage.sources.series import Settings, find
@@ -468,3 +470,16 @@ def test_names_of_a_shapefile_of_utf8_without_its_encoding_are_a_remark(tmp_path
     (remark,) = read_labels(tmp_path / "fields.shp").remarks
     assert "is 'Blé tendre'" in remark
     assert ".cpg" in remark
+
+
+# --- products
+def test_products_of_some_bands_are_read_with_the_bands_that_all_have(lands: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "img"
+    shutil.copytree(lands["safe"] / FORMATS["safe"].SENSOR, folder)
+    for path in [path for path in folder.rglob("*_B11_*") if path.is_file()]:
+        path.unlink()
+    (candidate,) = candidates_of(look(folder), folder, tmp_path / "recipe.toml")
+    assert "swir16" not in candidate.source.bands
+    assert {"red", "nir"} <= set(candidate.source.bands)
+    assert any(line.startswith("bands = ") for line in candidate.draft.settings)
+    assert "products lack bands" in candidate.remarks[0]

@@ -82,7 +82,7 @@ def _on_names(names: Sequence[str]) -> list[str]:
     if misread := [name for name in names if _intended(name) != name]:
         remarks.append(
             f"names of classes have letters of UTF-8 read in another encoding: '{misread[0]}' is '{_intended(misread[0])}'. If "
-            "the labels are a shapefile, write a file of its name with the ending .cpg and the text UTF-8 beside it, and start again"
+            "the labels are a shapefile, write the text UTF-8 to a file of its name with the ending .cpg, and start again"
         )
     unknown = [name for name in names if re.fullmatch(UNKNOWN, unaccented(name).strip(), re.I)]
     if unknown:
