@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from bocage.errors import BocageError, SourceError
+from bocage.errors import BocageError, SamplesError, SourceError
 from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
 from bocage.recipe.sections import Candidate, candidates_of
@@ -483,3 +483,20 @@ def test_products_of_some_bands_are_read_with_the_bands_that_all_have(lands: dic
     assert {"red", "nir"} <= set(candidate.source.bands)
     assert any(line.startswith("bands = ") for line in candidate.draft.settings)
     assert "products lack bands" in candidate.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("a.xlsx", "Save the sheet as CSV"), ("a.rds", r"write\.csv"), ("a.npy", "NumPy")]
+)
+def test_labels_in_a_format_that_is_not_read_have_an_advice(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(SamplesError, match=advice):
+        read_labels(tmp_path / name)
+
+
+def test_layers_that_are_classes_can_be_joined(tmp_path: Path) -> None:
+    frame = geopandas.GeoDataFrame({"id": [1, 2]}, geometry=geopandas.points_from_xy([1, 2], [1, 2]), crs=4326)
+    for name in ("wheat", "maize"):
+        frame.to_file(tmp_path / "a.gpkg", layer=name)
+    with pytest.raises(SamplesError, match="If each layer is a class, join them: ogrmerge"):
+        read_labels(tmp_path / "a.gpkg")
