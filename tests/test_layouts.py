@@ -176,6 +176,7 @@ def test_numbers_of_bands_that_two_sensors_have_get_no_name(tmp_path: Path) -> N
         ("LC08_197028_20230115", ("SR_B4", "SR_B5", "ST_B10"), ("red", "nir", "st_b10")),
         ("20230115", ("SR_B4", "SR_B5", "SR_B6"), ("red", "nir", "swir16")),
         ("20230115", ("SR_B4", "SR_B5"), ("sr_b4", "sr_b5")),
+        ("HLSL30_20230115", ("B4", "B5"), ("red", "nir")),
         ("20230115", ("B4_median", "B8_median"), ("red", "nir")),
         ("20230115", ("B4_p25", "B4_p75"), ("b4_p25", "b4_p75")),
         ("20230115", ("B4 nir", "b3_red"), ("nir", "red")),
@@ -244,6 +245,13 @@ def test_zero_in_all_bands_is_nodata(bands: str, dtype: str, low: float, high: f
     assert unit_of(dark, dtype).nodata is None
     dry = border | {"rain": np.append(np.zeros(300), np.ones(220))}
     assert unit_of(dry, dtype).nodata is None
+
+
+def test_zero_of_a_single_polarisation_is_nodata() -> None:
+    drawn = np.random.default_rng(1).uniform(0.01, 0.4, 500)
+    assert unit_of({"vv": drawn}, "float32").nodata is None
+    assert unit_of({"vv": np.append(drawn, np.zeros(20))}, "float32").nodata == 0
+    assert unit_of({"red": np.append(drawn, np.zeros(20))}, "float32").nodata is None
 
 
 def test_a_possible_offset_of_dark_images_is_a_doubt() -> None:

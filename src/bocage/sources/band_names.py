@@ -23,7 +23,7 @@ OLI = {
 TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir", "B05": "swir16", "B07": "swir22", "B08": "pan"}
 """Band number of Landsat 4 to 7 → common name."""
 LANDSAT = (
-    (re.compile(r"(?i)HLS[._]L30|(?<![a-z\d])(?:l[co]0?[89]|l[co]0|l[89]|landsat[-_ ]?[89])(?![a-z\d])"), OLI),
+    (re.compile(r"(?i)HLS[._]?L30|(?<![a-z\d])(?:l[co]0?[89]|l[co]0|l[89]|landsat[-_ ]?[89])(?![a-z\d])"), OLI),
     (re.compile(r"(?i)(?<![a-z\d])(?:l[temc]0?[4-7]|landsat[-_ ]?[4-7])(?![a-z\d])"), TM),
 )
 """Names of files of Landsat (``LC0`` for two satellites), and its band numbers. Services name its bands as those of Sentinel-2,

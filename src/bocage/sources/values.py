@@ -187,11 +187,12 @@ def _zero_is_nodata(values: Mapping[str, NDArray[np.float64]], bands: Collection
     """Return whether 0 is the value of pixels without data: all `bands` have it in the same share of the pixels.
 
     Water and shadow have 0 in some bands only, the outside of an image and masked pixels in all of them. No other variable may
-    have more zeros, such as days without rain.
+    have more zeros, such as days without rain. Of a single polarisation, 1 % of the pixels must have it.
     """
     shares = {name: float((layer == 0).mean()) for name, layer in values.items() if layer.size}
     own = [shares[name] for name in bands if name in shares]
-    return len(own) > 1 and 0 < 0.9 * max(own) <= min(own) < 1 and 0.9 * max(shares.values()) <= max(own)
+    enough = len(own) > 1 or (set(bands) <= set(RADAR) and min(own, default=0) >= 0.01)
+    return enough and 0 < 0.9 * max(own) <= min(own) < 1 and 0.9 * max(shares.values()) <= max(own)
 
 
 def _with_offset(unit: Unit, times: tuple[datetime | None, ...], name: str, bright: bool) -> Unit:
