@@ -173,6 +173,7 @@ def test_numbers_of_bands_that_two_sensors_have_get_no_name(tmp_path: Path) -> N
         ("20230115", ("B4", "B5"), ("b4", "b5")),
         ("S1A_20230115", ("Sigma0_VH_db", "Sigma0_VV_db"), ("vh", "vv")),
         ("S1A_20230115", ("Gamma0_VV", "Beta0_IW1_VH"), ("vv", "vh")),
+        ("S1A_20230115", ("Amplitude_VV", "Amplitude_VH"), ("amplitude_vv", "amplitude_vh")),
         ("LC08_197028_20230115", ("SR_B4", "SR_B5", "ST_B10"), ("red", "nir", "st_b10")),
         ("20230115", ("SR_B4", "SR_B5", "SR_B6"), ("red", "nir", "swir16")),
         ("20230115", ("SR_B4", "SR_B5"), ("sr_b4", "sr_b5")),

@@ -34,10 +34,8 @@ SENTINEL2_NAME = re.compile(
 """Sentinel-2 in the name of a file or a source."""
 S2_TILE = re.compile(r"(?<![A-Za-z0-9])T\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])")
 """Tile of Sentinel-2 in the name of a file; the products HLS have it too."""
-BACKSCATTER = re.compile(
-    r"(?i)(?:sigma|gamma|beta)_?(?:0|nought)_(?:[a-z]{2}\d_)?(vv|vh|hh|hv)(?:_db)?|(?:intensity|amplitude)_(vv|vh|hh|hv)(?:_db)?"
-)
-"""Names of bands of radar images, as SNAP writes them."""
+BACKSCATTER = re.compile(r"(?i)(?:sigma|gamma|beta)_?(?:0|nought)_(?:[a-z]{2}\d_)?(vv|vh|hh|hv)(?:_db)?")
+"""Names of bands of calibrated radar images, as SNAP writes them. The unit of its Amplitude_VV is not proposed."""
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
 INDICES = ("ndvi", "evi", "evi2", "savi", "ndwi", "ndmi", "nbr", "lai", "fapar", "fcover")
@@ -140,7 +138,7 @@ def plain_name(stem: str) -> str:
 def _band(description: str) -> str:
     """Return the common name of a band with a description such as ``B4 nir``."""
     if match := BACKSCATTER.fullmatch(description.strip()):
-        return (match[1] or match[2]).lower()
+        return match[1].lower()
     plain = plain_name(description)
     name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain)
     return SWIR.get(name, name) if name in (*COMMON, *SWIR) else plain
