@@ -255,6 +255,14 @@ def test_zero_of_a_single_polarisation_is_nodata() -> None:
     assert unit_of({"red": np.append(drawn, np.zeros(20))}, "float32").nodata is None
 
 
+def test_large_fractions_of_radar_are_no_calibrated_power() -> None:
+    values = {"vv": np.random.default_rng(1).uniform(40, 600, 500)}
+    found = [unit_of(values, "float32", name=name) for name in ("s1 Amplitude_VV.img", "s1 VV.img", "s1 Sigma0_VV.img")]
+    assert [unit.decibel for unit in found] == ["amplitude", "power", "power"]
+    assert all("calibration" in unit.doubt for unit in found)
+    assert not unit_of({"vv": values["vv"] / 1000}, "float32").doubt
+
+
 def test_a_possible_offset_of_dark_images_is_a_doubt() -> None:
     bands = {"blue": (1010, 1900), "red": (1020, 1950), "nir": (1500, 4500)}
     values = {band: np.random.default_rng(1).uniform(*span, 500).round() for band, span in bands.items()}
@@ -427,6 +435,20 @@ def _settings(candidate: Candidate, folder: Path) -> Settings:
     lines = [line for line in candidate.draft.settings if line.startswith(("path", "bands", "quality"))]
     given = tomllib.loads("\n".join(lines))
     return Settings(path=folder / given["path"], bands=tuple(given["bands"]), quality=folder / given["quality"])
+
+
+@pytest.mark.parametrize("polarisations", [("VH", "VV"), ("VV",)])
+def test_a_coregistered_stack_of_snap_is_a_series(tmp_path: Path, polarisations: tuple[str, ...]) -> None:
+    images = ("mst_15Jan2023", "slv1_27Jan2023", "slv2_08Feb2023")
+    names = [f"Sigma0_{polarisation}_{image}" for image in images for polarisation in polarisations]
+    write_raster(
+        tmp_path / "stack_vv.tif",
+        np.linspace(0.01, 0.4, 64 * len(names), dtype=np.float32).reshape(-1, 8, 8),
+        descriptions=names,
+    )
+    (candidate,) = candidates_of(look(tmp_path), tmp_path, tmp_path / "recipe.toml")
+    assert candidate.source.bands == tuple(map(str.lower, polarisations))
+    assert [f"{time:%m%d}" for time in candidate.source.times] == ["0115", "0127", "0208"]
 
 
 def test_pieces_of_a_stack_are_merged(tmp_path: Path) -> None:

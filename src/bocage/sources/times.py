@@ -97,11 +97,14 @@ def looks_dated(text: str) -> bool:
 def dates_within(texts: Sequence[str]) -> list[tuple[str, str]]:
     """Return the date in each text, such as the name of a band, and the rest of the text; no date if the text contains none.
 
+    The number of the image in a stack of SNAP (``mst``, ``slv1``) is no part of the rest.
+
     >>> dates_within(["20180111_B02", "B02 2018-01-11", "nir"])
     [('20180111', '_B02'), ('2018-01-11', 'B02 '), ('', 'nir')]
     """
     found = [_IN_NAMES.search(text) for text in texts]
-    return [(m[0] if m else "", _IN_NAMES.sub("", text)) for m, text in zip(found, texts, strict=True)]
+    rests = (re.sub(r"_(?:mst|slv\d+)(?=_|$)", "", _IN_NAMES.sub("", text)) for text in texts)
+    return [(m[0] if m else "", rest) for m, rest in zip(found, rests, strict=True)]
 
 
 def years_within(text: str) -> list[int]:

@@ -40,6 +40,8 @@ FORCE = 1 | 2 | 4 | 8 | 16 | 256 | 512
 """Bits of QAI of FORCE: no data, cloud (two bits), shadow, snow, reflectance below 0, saturation."""
 BITS = re.compile(r"(?i)(?<![a-z])(?:qai|qa_?pixel)(?![a-z])")
 """Names of quality layers of bits, which can have more values than codes have."""
+LARGEST_POWER = 10.0
+"""Median of calibrated backscatter in linear power above which radar images are not calibrated, or amplitudes."""
 S2_BAND = re.compile(r"(?<![A-Za-z0-9])(?:B0?[1-9]|B8A|B1[12]|SCL)(?![A-Za-z0-9])")
 
 SCENE_CLASSES = re.compile(r"(?i)(?<![a-z0-9])scl(?![a-z0-9])")
@@ -177,7 +179,7 @@ def unit_of(
     if not pixels.size:
         return Unit(nodata=nodata)
     if chosen is radar:
-        return _backscatter(pixels, whole, nodata)
+        return _backscatter(pixels, whole, nodata, name)
     unit = _reflectance(pixels, dtype, whole, nodata)
     lows, bright = _darkest(optical, nodata)
     return _with_offset(unit, times, name, bright) if 900 <= lows <= 1600 else unit
@@ -236,7 +238,7 @@ def _nodata(pixels: NDArray[np.float64], dtype: str) -> tuple[float | None, NDAr
     return None, pixels
 
 
-def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None) -> Unit:
+def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None, name: str) -> Unit:
     low, middle, high = (float(p) for p in np.percentile(pixels, (1, 50, 99)))
     shown = f"values from {low:.3g} to {high:.3g}"
     if low < 0 and not whole:
@@ -247,7 +249,12 @@ def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None)
         scale = round(10 ** (-83 / 20), 9)
         why = f"{shown}: amplitude as integers, with the usual calibration of -83 dB"
         return Unit(scale, decibel="amplitude", nodata=nodata, why=why, doubt="the calibration of radar amplitudes")
-    return Unit(decibel="power", nodata=nodata, why=f"{shown}: linear power, converted to dB")
+    amplitude = re.search(r"(?i)amplitude", name) is not None
+    kind = "amplitude" if amplitude else "power"
+    doubt = (
+        "'decibel' and the calibration: backscatter is rarely above 10" if amplitude or middle > LARGEST_POWER else ""
+    )
+    return Unit(decibel=kind, nodata=nodata, why=f"{shown}: linear {kind}, converted to dB", doubt=doubt)
 
 
 def _reflectance(pixels: NDArray[np.float64], dtype: str, whole: bool, nodata: float | None) -> Unit:
