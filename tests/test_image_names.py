@@ -394,17 +394,6 @@ def test_dates_in_the_names_of_the_bands_of_a_variable_are_read(tmp_path, propos
     assert [f"{time:%Y%m%d}" for time in sources["s2"].times] == list(DAYS)
 
 
-def test_bands_that_are_variables_and_dates_are_skipped_with_the_command_that_splits_them(tmp_path):
-    names = [f"{day}_{band}" for day in DAYS for band in ("B04", "B08")]
-    write_raster(tmp_path / "my stack.tif", pixels(6), descriptions=names)
-    found = look(tmp_path)
-    assert not found.images
-    assert not found.series
-    (line,) = found.skipped
-    assert "2 variables on several dates" in line
-    assert f"gdal_translate -b 1 -b 3 -b 5 '{tmp_path}/my stack.tif' 'my stack_b04.tif'" in line
-
-
 def test_files_of_bands_of_several_dates_are_not_advised_to_be_one_image(tmp_path):
     for number in (1, 3, 5):
         for band in ("B04", "B08"):

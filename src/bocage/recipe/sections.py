@@ -1,6 +1,5 @@
 """Sections of the sources of a first recipe: what a folder contains, opened, with units and clear values from its pixels."""
 
-import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, escaped, quoted
+from bocage.recipe.units import two_units, unnamed
 from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source, sentinel1_grd
 from bocage.sources.column_roles import is_band
@@ -24,6 +24,7 @@ from bocage.sources.declared import RADAR
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
 from bocage.sources.inventory import first_file
+from bocage.sources.opening import available_bands
 from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource, texts
@@ -165,16 +166,39 @@ def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list
 # --- products
 def _product(key: str, sensor: str, more: str, folder: Path, out: Path) -> Candidate:
     comments = ["All products of this sensor in the folder and its subfolders, in archives or not."]
-    settings = tomllib.loads(more)
+    settings, remarks = tomllib.loads(more), list[str]()
     if sensor == "sentinel1_grd":
         source, settings["stored"] = _radar(key, folder, settings)
     else:
-        source = _opened(key, sensor, {"path": folder.absolute(), **settings})
+        source, settings = _with_bands(key, sensor, {"path": folder.absolute(), **settings})
+        settings.pop("path")
+        if "bands" in settings:
+            remarks.append(
+                f"source '{key}': products lack bands; those that all products have are used: {', '.join(settings['bands'])}"
+            )
     lines = [f'sensor = "{sensor}"', f"path = {quoted(folder.absolute(), out)}"]
     lines += [f"{name} = {_written(value)}" for name, value in settings.items()]
     if sensor in OPTICAL:
         lines.append('indices = ["ndvi"]')
-    return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source)
+    return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source, tuple(remarks))
+
+
+def _with_bands(key: str, sensor: str, settings: dict[str, Any]) -> tuple[Readable, dict[str, Any]]:
+    """Return the opened source of a folder of products, and its settings, with the bands that all products have if some lack one.
+
+    Raises
+    ------
+    SourceError
+        A product cannot be read, or has no band.
+    """
+    try:
+        return _opened(key, sensor, settings), settings
+    except SourceError as error:
+        bands = available_bands(SENSORS.get(sensor), settings) if sensor in OPTICAL else ()
+        if not bands:
+            raise error
+        chosen = settings | {"bands": bands}
+        return _opened(key, sensor, chosen), chosen
 
 
 def _written(value: str | int | Sequence[str]) -> str:
@@ -269,27 +293,10 @@ def _quality(found: Series | Image) -> dict[str, Any]:
     return {"quality": Path(found.quality), "quality_band": found.quality_band}
 
 
-def _unnamed(key: str, source: Source, unit: Unit) -> list[str]:
-    """Return a remark if no unit is proposed for a source with several bands, whose names are not known."""
-    if len(source.bands) < 2 or unit.why or set(source.bands) & {*OPTICAL_BANDS, *RADAR}:
-        return []
-    shown = ", ".join(source.bands[:4]) + (", …" if len(source.bands) > 4 else "")
-    if not all(re.fullmatch(r"b\d+", name) for name in source.bands):
-        return [
-            f"source '{key}': its bands ({shown}) have no common names, and their unit is not proposed. Write the common names "
-            "(blue, green, red, nir, …) of spectral bands, and 'scale' if their values are not reflectance or dB"
-        ]
-    dates = (
-        "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
-    )
-    return [
-        f"source '{key}': its {len(source.bands)} bands have no name, and their unit is not proposed. {dates}Write the common "
-        "names (blue, green, red, nir, …) in 'bands'"
-    ]
-
-
 def _layer_name(found: Series | Image) -> str:
     """Return the name of a quality layer: that of its band, else that of its file, with the folder if the file has none."""
+    if isinstance(found, Series) and found.layer:
+        return found.layer
     if found.quality_band and found.quality == found.path:
         described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
         if described:
@@ -322,10 +329,11 @@ def _described(draft: DraftSource, found: Series | Image, source: Readable, out:
             if not codes.share(clear.values):
                 remarks.append(f"source '{key}': no pixel of the dates that were read has a clear value; check 'clear'")
     unit, declared = _unit(source)
-    remarks += _unnamed(key, source, unit)
+    remarks += unnamed(key, source, unit)
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
+    remarks += two_units(key, source, unit)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"
@@ -341,12 +349,15 @@ def _span(source: Readable) -> str:
 
 def _unit(source: Source) -> tuple[Unit, bool]:
     """Return the unit of a raster source, and whether its files declare a scale or an offset."""
-    files = list(source.acquisitions[0].files.values())
+    named = source.acquisitions[0].files
+    files = list(named.values())
     declared = any((f.decoding.scale, f.decoding.offset) != (1.0, 0.0) for f in files)
-    info = inspect(files[0].path)
+    # The files of the bands give the unit: a mask or an index beside them can have another data type.
+    bands = [file for name, file in named.items() if name in {*OPTICAL_BANDS, *RADAR}] or files
+    info = inspect(bands[0].path)
     layers = [*files, *source.acquisitions[0].quality.values()]
     names = [source.name, *(f"{file.path.name} {' '.join(inspect(file.path).descriptions)}" for file in layers)]
-    unit = unit_of(stored_values(source), info.dtype, source.times, " ".join(names))
+    unit = unit_of(stored_values(source), info.dtypes[bands[0].index - 1], source.times, " ".join(names))
     if declared:
         unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
     elif when := offset_since(source):
@@ -376,7 +387,7 @@ def _unit_lines(unit: Unit, declared: bool) -> list[str]:
 
 def _number(value: float) -> str:
     """Return a number as TOML writes it, without an exponent where it is short."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else repr(value)
+    return f"{value:.10f}".rstrip("0").rstrip(".") if value == 0 or abs(value) >= 1e-6 else repr(value)
 
 
 def _fill(source: Readable) -> DraftFill | None:

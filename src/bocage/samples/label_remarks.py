@@ -73,11 +73,16 @@ def _on_field(frame: gpd.GeoDataFrame, label: str, beside: str) -> list[str]:
 
 
 def _on_names(names: Sequence[str]) -> list[str]:
-    """Return remarks on names with lost letters, names that mean no class, and names that differ in their spelling only."""
+    """Return remarks on names with lost or wrong letters, that mean no class, or that differ in their spelling only."""
     remarks = []
     if any(lost_letters(pd.Series([name])) for name in names):
         remarks.append(
             "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
+        )
+    if misread := [name for name in names if _intended(name) != name]:
+        remarks.append(
+            f"names of classes have letters of UTF-8 read in another encoding: '{misread[0]}' is '{_intended(misread[0])}'. If "
+            "the labels are a shapefile, write the text UTF-8 to a file of its name with the ending .cpg, and start again"
         )
     unknown = [name for name in names if re.fullmatch(UNKNOWN, unaccented(name).strip(), re.I)]
     if unknown:
@@ -95,6 +100,18 @@ def _on_names(names: Sequence[str]) -> list[str]:
             "both in 'values' of one class"
         )
     return remarks
+
+
+def _intended(name: str) -> str:
+    """Return a name whose letters of UTF-8 were read as Latin-1 as it was written, and another name as it is.
+
+    >>> _intended("BlÃ© tendre"), _intended("Blé tendre")
+    ('Blé tendre', 'Blé tendre')
+    """
+    try:
+        return name.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _quoted(names: Sequence[str]) -> str:

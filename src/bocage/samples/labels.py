@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -190,7 +191,10 @@ def _only_layer(path: Path) -> str:
         return ""
     if len(found) > 1:
         listed = ", ".join(f"{name} ({n} features)" for name, n in found.items())
-        raise SamplesError(f"{path} has {len(found)} layers with features: {listed}. Name one: {LAYER}.")
+        raise SamplesError(
+            f"{path} has {len(found)} layers with features: {listed}. Name one: {LAYER}. If each layer is a class, join them: "
+            f"ogrmerge.py -single -src_layer_field_name class -o classes.gpkg {shlex.quote(str(path))}"
+        )
     return next(iter(found), "")
 
 

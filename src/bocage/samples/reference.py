@@ -29,6 +29,7 @@ from bocage.samples.tabular import TABLES, features_of
 from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint, inspect
+from bocage.sources.unread import unread
 from bocage.vectorfile import has_place, repaired, vector_files, with_place
 from bocage.words import Note, quantity
 
@@ -270,6 +271,8 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
     except LookupError as error:
         raise SamplesError(str(error)) from error
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
+        if advice := unread([Path(text)]):
+            raise SamplesError(f"{advice[0]}.") from error
         why = " ".join(str(error).partition("; It might help")[0].split()).rstrip(
             ".;"
         )  # GDAL's hint is for programmers

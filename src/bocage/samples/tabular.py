@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SamplesError, SourceError
 from bocage.grid import WGS84
+from bocage.samples.vector import as_text
 from bocage.shelf import did_you_mean
 from bocage.sources.table import read_table, texts
 from bocage.vectorfile import PARQUET
@@ -21,7 +22,10 @@ TABLES = (".csv", ".tsv", ".txt", *PARQUET)
 """Endings of the names of tables."""
 SHAPES = ("wkt", "wkt_geom", "geometry", "geom", "the_geom", ".geo")
 """Names of a column of geometries, in lower case."""
-DEGREES = (("longitude", "latitude"), ("lon", "lat"), ("long", "lat"), ("lng", "lat"))
+DEGREES = (
+    ("longitude", "latitude"), ("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("decimallongitude", "decimallatitude"),
+    ("th_long", "th_lat"), ("point_long", "point_lat"), ("gps_long", "gps_lat"),
+)  # fmt: skip
 """Names of two columns of degrees in WGS 84."""
 NUMBERS = (
     ("x", "y"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("coord_x", "coord_y"), ("point_x", "point_y"),
@@ -69,7 +73,7 @@ def features_of(path: Path, geometry: Sequence[str]) -> gpd.GeoDataFrame:
 def _geoparquet(path: Path) -> gpd.GeoDataFrame | None:
     """Return the features of a GeoParquet file; None if the file is another one."""
     try:
-        return gpd.read_parquet(path)
+        return as_text(gpd.read_parquet(path))
     except ValueError:  # no geometries, or no Parquet file, which the reader of tables reports
         return None
 

@@ -1,5 +1,6 @@
 """Features of a vector file, in any OGR format, GeoParquet in an archive included."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ LAYER = "layer of [reference], or init --layer"
 def features_in(path: Path, layer: str = "") -> gpd.GeoDataFrame:
     """Return all features and fields of a layer; the geometry of a table without location is missing.
 
-    Lists in a field become text.
+    Lists and objects in a field become text.
 
     Raises
     ------
@@ -28,12 +29,10 @@ def features_in(path: Path, layer: str = "") -> gpd.GeoDataFrame:
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # two fields of one name: the first one is read
         if address_of(path).lower().endswith(PARQUET):
-            return geoparquet(path)
+            return as_text(geoparquet(path))
         found = layer_of(path, layer, LAYER)
         frame = gpd.read_file(found.address, engine="pyogrio", layer=found.name, **found.options)
-    for name in frame.columns:
-        if frame[name].dtype == object and frame[name].map(lambda value: isinstance(value, np.ndarray)).any():
-            frame[name] = frame[name].map(_joined)
+    frame = as_text(frame)
     if isinstance(frame, gpd.GeoDataFrame):
         return frame
     return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
@@ -57,5 +56,15 @@ def layers_with_features(path: Path) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n > 1}
 
 
+def as_text(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return features whose fields with lists or objects, which are no labels and no ids, are text."""
+    for name in (c for c in frame.columns if frame[c].dtype == object):
+        if frame[name].map(lambda value: isinstance(value, np.ndarray | list | tuple | dict)).any():
+            frame[name] = frame[name].map(_joined)
+    return frame
+
+
 def _joined(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, np.ndarray) else value
+    if isinstance(value, dict):
+        return json.dumps(value, default=str)
+    return ", ".join(map(str, value)) if isinstance(value, np.ndarray | list | tuple) else value

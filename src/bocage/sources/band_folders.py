@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bocage.sources.band_names import variable_of
+from bocage.sources.band_names import SENTINEL2, are_sentinel2, names_sentinel2, numbering, variable_of
 from bocage.sources.dating import DATE
 from bocage.sources.declared import COMMON
 from bocage.sources.found import Member
@@ -18,14 +18,17 @@ PLACES = re.compile(r"\{date\}|\{tile\}|\*")
 RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
 """Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
 
+NUMBER = re.compile(r"(?i)(?<![A-Za-z0-9])B(\d{1,2})(A?)(?![A-Za-z0-9])")
+"""Number of a band in the name of a file."""
+
 
 def names_band(folder: str) -> bool:
     """Return whether a folder has the name of a band or of a quality layer, and not that of a sensor.
 
-    >>> [names_band(folder) for folder in ("B04", "band_red", "cloudmask", "S2", "pan", "2018")]
-    [True, True, True, False, False, False]
+    >>> [names_band(folder) for folder in ("B04", "B4", "band_red", "cloudmask", "S2", "pan", "2018")]
+    [True, True, True, True, False, False, False]
     """
-    return variable_of(folder) in set(COMMON) - {"pan"} or names_quality(folder)
+    return variable_of(NUMBER.sub(_two_digits, folder)) in set(COMMON) - {"pan"} or names_quality(folder)
 
 
 def labels_of(groups: Mapping[str, Sequence[Member]]) -> dict[str, str]:
@@ -48,7 +51,25 @@ def labels_of(groups: Mapping[str, Sequence[Member]]) -> dict[str, str]:
         for one, other in combinations(patterns, 2):
             if _together(groups[one], groups[other]):
                 labels |= {p: Path(p).parent.name for p in (one, other) if groups[p][0].info.count == 1}
-    return labels
+    return _with_two_digits(labels)
+
+
+def _with_two_digits(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels with B04 for B4, where the name is that of a satellite or the numbers are those of Sentinel-2 only."""
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for pattern, label in labels.items():
+        if match := NUMBER.search(label):
+            numbers[NUMBER.sub("#", pattern)].add(_two_digits(match))
+    new = dict(labels)
+    for pattern, label in labels.items():
+        known = numbering(label) is not SENTINEL2 or names_sentinel2(label)
+        if known or are_sentinel2(sorted(numbers[NUMBER.sub("#", pattern)])):
+            new[pattern] = NUMBER.sub(_two_digits, label)
+    return new
+
+
+def _two_digits(match: re.Match[str]) -> str:
+    return f"B{int(match[1]):02d}{match[2]}".upper().replace("B08A", "B8A")
 
 
 def _stem(pattern: str, first: Member) -> str:

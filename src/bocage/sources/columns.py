@@ -23,8 +23,16 @@ WIDE = (
     re.compile(rf"{DATE}(?P<between>[_.\- ]?)(?P<band>[A-Za-z].*)"),
 )
 """Names of columns with a band and a date, in both orders."""
+EARTH_ENGINE = (
+    (rf"{DATE}_(?:19|20)\d{{6}}T\d{{6}}_T\d\d[A-Z]{{3}}_(?P<band>[A-Za-z]\w*)", "{date}_*_{band}"),
+    (rf"L[CEOT]0\d_\d{{6}}_{DATE}_(?P<band>[A-Za-z]\w*)", "L*_{date}_{band}"),
+    (rf"S1[A-D]_\w\w_GRD\w_\w{{4}}_{DATE}_\w+_[0-9A-F]{{4}}_(?P<band>[A-Za-z]+)", "S1*_{date}_*_{band}"),
+)
+"""Names of the bands of images that Google Earth Engine stacked (Sentinel-2, Landsat, Sentinel-1) → pattern of the columns."""
 SHARED = 0.5
 """Share of the ids of the reference, or of its own values, by which a column is one of ids."""
+MANY = 10
+"""Fewest files with the same columns that are reported as tables of one sample each."""
 CLOSE = 0.9
 """Share of the best agreement at which another column or field may be the one of the ids too."""
 ID_NAME = re.compile(
@@ -263,6 +271,11 @@ def _alike(written: pd.DataFrame, one: Pair, other: Pair) -> bool:
 def _wide(frame: pd.DataFrame) -> tuple[str, dict[str, list[str]]]:
     """Return the pattern of the columns with a band and a date, and band → its columns; an empty pattern without them."""
     best: tuple[str, dict[str, list[str]]] = ("", {})
+    for expression, wide in EARTH_ENGINE:
+        stacked = [m for c in frame.columns if (m := re.fullmatch(expression, c))]
+        if len(stacked) > 1:
+            bands_of = sorted({m["band"] for m in stacked})
+            return wide, {band: [m[0] for m in stacked if m["band"] == band] for band in bands_of}
     for pattern, order in zip(WIDE, ("{{band}}{}{{date}}", "{{date}}{}{{band}}"), strict=True):
         found = [m for c in frame.columns if (m := pattern.fullmatch(c))]
         for between, n in Counter(m["between"] for m in found).most_common(1):
@@ -305,13 +318,36 @@ def tables_in(
     files: Sequence[Path], ids: Mapping[str, frozenset[str]], skipped: list[str], never: Collection[str] = ()
 ) -> list[Layout]:
     """Return the layout of each table among `files` that holds series; other tables go to `skipped` with the reason."""
-    found = []
-    for path in (p for p in files if is_table(p)):
+    found, why = [], list[str]()
+    tables = [path for path in files if is_table(path)]
+    if alike := _of_one_sample(tables, ids):
+        skipped.append(alike)
+        return []
+    for path in tables:
         try:
             found.append(layout_of(path, ids, never))
         except SourceError as error:
-            skipped.append(str(error))
+            why.append(str(error))
+    skipped += why
     return found
+
+
+def _of_one_sample(tables: Sequence[Path], ids: Mapping[str, frozenset[str]]) -> str:
+    """Return what to do about many CSV files with the same columns, whose names are ids of the reference; else empty."""
+    heads: dict[str, list[Path]] = defaultdict(list)
+    for path in (path for path in tables if path.suffix.lower() not in PARQUET):
+        with path.open("rb") as file:
+            heads[file.readline(4096).decode("utf-8", "replace")].append(path)
+    same = max(heads.values(), key=len, default=[])
+    names = {name for values in ids.values() for name in values}
+    named = sum(path.stem in names or path.name in names for path in same)
+    if len(same) < MANY or named < SHARED * len(same):
+        return ""
+    shown = ", ".join(path.name for path in same[:3])
+    return (
+        f"{same[0].parent}: {len(same)} tables ({shown}, …) have the same columns and the names of samples, and a series needs "
+        "a table of all samples. Join them in one CSV or Parquet file, with a column of the name of each file"
+    )
 
 
 def is_table(path: Path) -> bool:

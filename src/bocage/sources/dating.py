@@ -12,16 +12,19 @@ from bocage.errors import SourceError
 from bocage.sources import times
 from bocage.sources.band_names import plain_name
 from bocage.sources.found import Found, Member
+from bocage.sources.identifiers import without_identifiers
 from bocage.sources.raster import RasterInfo
 from bocage.sources.series import declared_dates
-from bocage.sources.times import MONTH_NAMES, MONTHS, dates_within, read_times, years_within
+from bocage.sources.stacks import numbered, stack_of, with_numbers
+from bocage.sources.times import MONTH_NAMES, MONTHS, OWN_DAY, dates_within, read_times, years_within
 
 DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}-[01]\d-[0-3]\d-(?:[01]\d|2[0-3])[0-5]\d(?![-\d])"
     r"|(?:19|20)\d{2}(?:(?P<hyphen>-?)[01]\d(?P=hyphen)[0-3]\d"
     r"(?:T\d{2}[:-]?\d{2}[:-]?\d{2}|\d{6}|T(?:[01]\d|2[0-3])[0-5]\d)?|_[01]\d_[0-3]\d|\.[01]\d\.[0-3]\d)"
     r"|[0-3]\d(?P<mark>[-_.])[0-3]\d(?P=mark)(?:19|20)\d{2}"
-    rf"|[0-3]?\d[-_ ]?(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}|(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?[0-3]\d)(?!\d)"
+    rf"|{OWN_DAY}(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}"
+    rf"|(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?[0-3]\d(?!m(?![A-Za-z])))(?!\d)"
 )
 ACQUIRED = re.compile(r"(?<=\.A)(?:19|20)\d{2}[0-3]\d{2}(?=\.)")
 """Year and day of the year of the acquisition in the names of MODIS and VIIRS, before the time of the processing."""
@@ -31,6 +34,7 @@ FOLDERS = re.compile(rf"(?<![^/])(?:{times.FOLDERS})(?=/)")
 """A date whose parts are folders."""
 LOOSE_DATE = re.compile(
     rf"{STAMP.pattern}|(?<!\d)(?:19|20)\d{{2}}(?:[-_.][0-3]\d{{2}}(?!\d)|[-_](?:0[1-9]|1[0-2])(?![\dA-Za-z]))"
+    rf"|(?<![A-Za-z])(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}(?!\d)|(?<!\d)(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})(?![A-Za-z\d])"
 )
 """Year and day of the year, or year and month: a date only if files differ in it."""
 SHORT_DATE = re.compile(r"(?<![\d.])\d{6}(?![\d.]\d|\d)")
@@ -41,8 +45,6 @@ NUMBER = re.compile(r"\d{6}|\d{4}[-_.]\d{3}")
 """Dates that can also be numbers of images."""
 NUMBERS = re.compile(r"(?i)(?P<band>(?<![a-z\d])(?:b|band|bande)[-_ ]?\d+a?(?![a-z\d]))|\d+")
 """Numbers in a path; those of bands are in the group ``band``."""
-CLOCK = re.compile(r"(?<=\{date\})[-_](?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?(?=[-_.])")
-"""Time of the day after a date."""
 OTHER_DATE = re.compile(r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2})(?!\d)")
 """Day, month and year without separators, which a series does not read: the digits can be another date with the year first."""
 DATES = ("", ".txt", ".csv", ".dat", ".tsv")
@@ -56,6 +58,9 @@ def member_of(folder: Path, path: Path, info: RasterInfo) -> Member:
 
     Further dates, such as that of the processing, may differ from file to file: ``*`` stands for them.
     """
+    variables, days = stack_of(info.descriptions)
+    if variables:
+        return Member(path, info, str(path), days, "", variables=variables)
     relative = path.relative_to(folder).as_posix()
     before, _, name = relative.rpartition("/")
     if match := ACQUIRED.search(name):
@@ -68,9 +73,17 @@ def member_of(folder: Path, path: Path, info: RasterInfo) -> Member:
         return Member(path, info, str(folder / relative.replace(match[0], "{date}", 1)), (match[0],), "")
     if monthly := _monthly(relative, info):
         return Member(path, info, str(path), monthly, "", monthly)
-    found = [DATE.search(text) for text in info.descriptions]
-    days = tuple(m[0] for m in found if m) if all(found) and info.count > 1 else ()
-    return Member(path, info, str(path), days, "")
+    return Member(path, info, str(path), _described_days(info.descriptions) if info.count > 1 else (), "")
+
+
+def _described_days(descriptions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the date in the name of each band; a month only where the names differ in nothing else. None if one has no date."""
+    found = [DATE.search(text) for text in descriptions]
+    if all(found):
+        return tuple(match[0] for match in found if match)
+    within = dates_within(descriptions)
+    days = tuple(day for day, _ in within)
+    return days if all(days) and len(set(days)) == len(days) and len({rest for _, rest in within}) == 1 else ()
 
 
 def _placed(form: re.Pattern[str], text: str, relative: str) -> str:
@@ -79,10 +92,12 @@ def _placed(form: re.Pattern[str], text: str, relative: str) -> str:
 
 
 def several_variables(path: Path, info: RasterInfo) -> str:
-    """Return why the bands of a file are no series, if they are several variables on several dates; else empty."""
+    """Return why the bands of a file are no series, if they are several variables that do not have the same dates; else empty."""
     within = dates_within(info.descriptions)
     rests = [rest for _, rest in within]
     if not all(day for day, _ in within) or len({day for day, _ in within}) < 2 or len(set(rests)) < 2:
+        return ""
+    if stack_of(info.descriptions)[0]:
         return ""
     if len(set(within)) < len(within) or len(set(rests)) == len(rests):
         return ""
@@ -90,7 +105,7 @@ def several_variables(path: Path, info: RasterInfo) -> str:
     bands = " ".join(f"-b {i}" for i, rest in enumerate(rests, start=1) if rest == rests[0])
     files = f"{shlex.quote(str(path))} {shlex.quote(f'{path.stem}_{name}.tif')}"
     return (
-        f"its bands are {len(set(rests))} variables on several dates ({shown}, …), and a series reads one variable from a file. "
+        f"its bands are {len(set(rests))} variables ({shown}, …) that do not have the same dates, as a series needs. "
         f"Write a file for each variable; for the first: gdal_translate {bands} {files}"
     )
 
@@ -101,9 +116,10 @@ def with_dates_beside(members: list[Member], files: list[Path], found: Found) ->
     The file is the only one in the folder of the raster with as many dates as the raster has bands.
     """
     unnamed = [m for m in members if not m.days and m.info.count > 1 and not any(m.info.descriptions)]
-    folders = {member.path.parent for member in unnamed}
+    stacks = [m for m in members if not m.days and numbered(m.info.descriptions)[0]]
+    folders = {member.path.parent for member in (*unnamed, *stacks)}
     lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path))}
-    new = {}
+    new = {m.path: with_numbers(m, [x for x in lists.items() if x[0].parent == m.path.parent], found) for m in stacks}
     for member in unnamed:
         near = {path: dates for path, dates in lists.items() if path.parent == member.path.parent}
         fitting = {path: dates for path, dates in near.items() if len(dates) == member.info.count}
@@ -137,7 +153,7 @@ def with_known_dates(members: list[Member], found: Found) -> list[Member]:
     Rasters that differ only in a date that a series does not read are left out: they are no images without a date. A single
     raster with a text that is no date is an image without a date.
     """
-    loose = without_clocks(members)
+    loose = without_identifiers(members, found)
     alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in loose if not m.days and OTHER_DATE.search(m.path.stem))
     texts: dict[str, list[str]] = defaultdict(list)
     for member in loose:
@@ -195,17 +211,6 @@ def _dated_by(form: re.Pattern[str], folder: Path, members: list[Member], fewest
         texts[member.pattern] |= set(member.days)
     fit = {pattern for pattern, own in texts.items() if len(own) >= fewest and not isinstance(_days(sorted(own)), str)}
     return [dated[m.path] if m.path in dated and dated[m.path].pattern in fit else m for m in members]
-
-
-def without_clocks(members: list[Member]) -> list[Member]:
-    """Return the rasters with ``*`` for the time of the day after a date, where files of other dates differ in it."""
-    new = [replace(m, pattern=CLOCK.sub("-*" if "{date}-" in m.pattern else "_*", m.pattern)) for m in members]
-    before, days = defaultdict(set), defaultdict(list)
-    for old, member in zip(members, new, strict=True):
-        before[member.pattern].add(old.pattern)
-        days[member.pattern].append(member.days)
-    joined = {p for p, own in before.items() if len(own) > 1 and len(set(days[p])) == len(days[p])}
-    return [n if n.pattern in joined else m for m, n in zip(members, new, strict=True)]
 
 
 def _days(texts: list[str]) -> dict[str, str] | str:

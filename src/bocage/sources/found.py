@@ -20,6 +20,8 @@ class Member:
     """Text at ``{tile}``."""
     dates: str | tuple[str, ...] = ""
     """File with the dates of its bands, or these dates; empty if the raster gives them itself."""
+    variables: tuple[str, ...] = ()
+    """Variable of each band, of a raster with several variables on several dates."""
 
 
 @dataclass
@@ -48,12 +50,14 @@ class Series:
     variables: dict[str, str] = field(default_factory=dict)
     """Variable → path or pattern."""
     path: str = ""
-    """Pattern of files with several bands per date, instead of variables."""
+    """Pattern of files with several bands per date, or path of a stack of variables and dates, instead of variables."""
     bands: tuple[str, ...] = ()
     """Names of the bands of `path`."""
     quality: str = ""
     """Path or pattern of the quality layer."""
     quality_band: int = 0
+    layer: str = ""
+    """Name of the quality layer, if it is not that of its file or of its band."""
     resolution: float = 0.0
     """Finest ground sampling distance, in CRS units."""
 

@@ -26,6 +26,7 @@ from bocage.sources.dating import (
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
+from bocage.sources.identifiers import UNIT, with_tile
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.quality_layers import (
@@ -39,22 +40,20 @@ from bocage.sources.quality_layers import (
     rank,
 )
 from bocage.sources.raster import RasterInfo, inspect
+from bocage.sources.series import QUALITY
+from bocage.sources.stacks import names_of
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
-TILES = (
-    re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
-    re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
-    re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
-    re.compile(r"(?<![A-Za-z0-9])h\d{2}v\d{2}(?![A-Za-z0-9])"),
-)
-"""Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
-satellite), tiles of Sentinel-2 and of MODIS."""
-UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
-"""Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
 ANGLE = re.compile(r"(?i)(?:local_?)?(?:inc(?:idence)?_?)?angle|lia|inc_map")
 """Names of the incidence angle of radar images."""
+RADAR_SIDE = re.compile(
+    r"(?i)(?<![a-z])(?:ls_map|inc_map|layover\w*|(?:projected_?)?(?:local_?)?incidence_?angle\w*|(?:sin_)?lia)(?![a-z])"
+)
+"""File names of the layers beside radar images that are no backscatter."""
+SCORE = re.compile(r"cs|cs_cdf|cloud_?score(_?plus)?")
+"""Names of the bands of Cloud Score+, from 0 to 1."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -214,6 +213,8 @@ def _no_imagery(path: Path, names: set[str]) -> str:
         return "the file name indicates reference data, which must not be an input of the model"
     if DAY_OF_YEAR.search(path.stem):
         return "the file name indicates the day of the year of each pixel, which no sensor reads"
+    if RADAR_SIDE.search(path.stem):
+        return "the file name indicates the incidence angle or the layover of a radar image, which is no backscatter"
     if inspect(path).paletted and not names_quality(path.stem):
         return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
     return ""
@@ -263,12 +264,10 @@ def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
     tiled, united = [], []
     for member in members:
         relative = Path(member.pattern).relative_to(folder).as_posix()
-        tile = next((m[0] for expression in TILES if (m := expression.search(relative))), "")
-        if tile:
-            relative = re.sub(rf"(?<![A-Za-z0-9]){re.escape(tile)}(?![A-Za-z0-9])", "{tile}", relative)
+        relative, tile = with_tile(relative)
         tiled.append(replace(member, pattern=str(folder / relative), tile=tile))
     for member in _joined(members, tiled):
-        relative = UNIT.sub(r"\1*", Path(member.pattern).relative_to(folder).as_posix())
+        relative = UNIT.sub("*", Path(member.pattern).relative_to(folder).as_posix())
         united.append(replace(member, pattern=str(folder / relative)) if member.days else member)
     return _joined(_joined(members, tiled), united)
 
@@ -306,6 +305,9 @@ def _add_variable(group: list[Member], stem: str, found: Found) -> None:
     pattern = group[0].pattern
     places = frozenset((day, member.tile) for member in group for day in member.days)
     first = group[0]
+    if first.variables:
+        _add_stack(first, places, stem, found)
+        return
     quality = _is_quality(first, stem, found)
     several = "{date}" in pattern and first.info.count > 1 and not quality
     if counts := {m.info.count for m in group if "{date}" in pattern} - {first.info.count}:
@@ -327,6 +329,19 @@ def _add_variable(group: list[Member], stem: str, found: Found) -> None:
         series.variables[variable] = pattern
 
 
+def _add_stack(first: Member, places: frozenset[tuple[str, str]], stem: str, found: Found) -> None:
+    """Add a raster whose bands are several variables on several dates as a series."""
+    names = names_of(first.info, first.variables, stem)
+    kept, quality_band = _without_quality(first.pattern, tuple(names.values()), found)
+    bands = dict(zip(names, kept, strict=True))
+    series = _series_of(first, places, "", False, found)
+    if quality_band:
+        variable = list(names)[quality_band - 1]
+        bands[variable], series.quality, series.layer = QUALITY, first.pattern, variable
+    series.path, series.bands = first.pattern, tuple(bands[variable] for variable in first.variables)
+    series.resolution = first.info.grid.resolution
+
+
 def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
     """Return the names of the bands of a file, "-" for its quality layers, and the number of the layer to use, from 1, or 0.
 
@@ -335,7 +350,7 @@ def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tupl
     """
     layers = [i for i, name in enumerate(names) if names_quality(name)]
     if not layers or len(layers) == len(names):
-        return _without_angle(pattern, names, found), 0
+        return _without_others(pattern, names, found), 0
     clouds = [i for i in layers if not SNOW.search(names[i])]
     used = min(clouds, key=lambda i: (rank(names[i]), i), default=-1)
     if others := [names[i] for i in layers if i != used]:
@@ -344,12 +359,20 @@ def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tupl
     return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
 
 
-def _without_angle(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
-    """Return the names of the bands of a file, "-" for the incidence angle beside backscatter."""
-    angles = [name for name in names if ANGLE.fullmatch(name)] if {"vv", "vh", "hh", "hv"} & set(names) else []
+def _without_others(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
+    """Return the names of the bands of a file, "-" for an alpha band, an angle beside backscatter, a score of clear sky."""
+    radar = {"vv", "vh", "hh", "hv"} & set(names)
+    angles = [name for name in names if radar and ANGLE.fullmatch(name)]
+    scores = [name for name in names if len(names) > 1 and SCORE.fullmatch(name)]
     if angles:
         found.remarks.append(f"{pattern}: its band '{angles[0]}' is the incidence angle, not backscatter: left out")
-    return tuple("-" if name in angles else name for name in names)
+    if scores:
+        found.remarks.append(
+            f"{pattern}: its band '{scores[0]}' is a score of clear sky with fractions, which no quality layer has: no cloud is "
+            "masked. Mask clouds before the export, or export the score in percent as whole numbers, and list the clear ones in "
+            "'clear'"
+        )
+    return tuple("-" if name in {*angles, *scores, "alpha"} else name for name in names)
 
 
 def _join_codes(found: Found) -> None:

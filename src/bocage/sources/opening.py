@@ -45,6 +45,19 @@ def open_source(
     return Source(name, sensor, acquisitions, tuple(heard.notes))
 
 
+def available_bands(sensor: Any, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the bands that all products of a folder have, of those that a sensor reads by default; empty if none can be read."""
+    names = getattr(sensor, "LAND", ()) or tuple(band.name for band in sensor.SPEC.bands)
+    found = []
+    for name in names:
+        try:
+            open_source(name, sensor, sensor.Settings(**settings, bands=(name,)))
+        except SourceError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
 def _check_years(times: tuple[datetime | None, ...]) -> None:
     odd = [time for time in times if time and not YEARS[0] <= time.year <= YEARS[1]]
     if odd:

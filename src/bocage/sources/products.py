@@ -83,8 +83,9 @@ class Product:
         """
         found = self.match(pattern)
         if not found:
+            more = ", or list the bands that it has in 'bands'" if what.startswith("band ") else ""
             raise SourceError(
-                f"{self} has no file for {what} (no name ends with {pattern}). Download the product again."
+                f"{self} has no file for {what} (no name ends with {pattern}). Download the product again{more}."
             )
         if len(found) > 1:
             raise SourceError(f"{self} has {len(found)} files for {what}: {', '.join(found[:3])}. Keep only one.")

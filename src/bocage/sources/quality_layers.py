@@ -10,14 +10,14 @@ from bocage.sources.band_names import band_names
 from bocage.sources.base import Decoding
 from bocage.sources.declared import COMMON
 from bocage.sources.raster import RasterInfo, inspect, read
-from bocage.sources.values import MOST_CODES
+from bocage.sources.values import BITS, MOST_CODES
 
 FEW_CODES = 16
 """Maximum number of values of an 8-bit layer beside bands of 16 bits that is a quality layer, whatever its name."""
 _APPLIED = r"(?:free|less|mas[kq]u?[eé]+[ds]|removed|filled|corrected)"
 _NONE = r"(?<!de)(?<!no)(?<!non)(?<!sans)(?<!no[-_ ])(?<!non[-_ ])(?<!sans[-_ ])(?<!without[-_ ])"
 NAME = re.compile(
-    r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa)(?![a-z])|clm|(?<!clo)udm"
+    r"(?i)(scl|quality|(?<![a-z])(?:qa|qai|mg2|qc|qual|valid|validity|clear|bqa)(?![a-z])|clm|(?<!clo)udm"
     rf"|{_NONE}(?<![a-z])nuages?(?![a-z])"
     r"|(?<!un)mask(?!ed)|(?<!de)masq(?!u(?:é|ee))"
     rf"|{_NONE}cloud(?!s?[-_ ]?{_APPLIED})"
@@ -48,7 +48,9 @@ def names_quality(text: str) -> bool:
 
 def is_quality(path: Path, info: RasterInfo, stem: str) -> bool:
     """Return whether a raster with this name is a quality layer, and neither bands of imagery nor measurements."""
-    return names_quality(stem) and not of_imagery(info, stem) and codes_in(path) <= MOST_CODES
+    if not names_quality(stem) or of_imagery(info, stem):
+        return False
+    return codes_in(path) <= MOST_CODES or bool(BITS.search(stem) and np.dtype(info.dtype).kind in "iu")
 
 
 def of_imagery(info: RasterInfo, stem: str) -> bool:

@@ -20,6 +20,8 @@ from bocage.textfile import read_rows
 
 SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
 clear_mask = clear_where_listed
+QUALITY = "quality"
+"""Name of the bands of a stack that are its quality layer."""
 _Place = tuple[datetime, str]
 """Time and tile of an acquisition."""
 
@@ -36,9 +38,11 @@ class Settings:
     variables: dict[str, Path] = field(default_factory=dict)
     """Common name to path: ``blue = "S2_B02.tif"`` or ``blue = "{tile}/*_{date}_B02.tif"``."""
     path: Path | None = None
-    """Path of multi-band files, one per date; it must contain ``{date}``."""
+    """Path of multi-band files, one per date, with ``{date}``; or of a stack, whose bands are several variables on several
+    dates."""
     bands: tuple[str, ...] = ()
-    """Common names of the bands of `path`, in file order; ``"-"`` skips a band."""
+    """Common names of the bands of `path`, in file order; ``"-"`` skips a band. A name is repeated for each date of a stack; its
+    quality layer is called ``"quality"`` if `quality` is the stack itself."""
     dates: Path | tuple[str, ...] = ()
     """Dates such as 2018-01-31 in band order, or a CSV file with a column of dates; empty: the dates in the band
     descriptions, as in 2018-01-31 or 20180131_B02."""
@@ -61,8 +65,14 @@ class Settings:
         check_ranges(self)
         if bool(self.variables) == bool(self.path):
             raise ValueError("a series needs either 'variables' or 'path' with 'bands'")
-        if self.path and ("{date}" not in str(self.path) or not self.bands):
+        if self.path and not (self.bands and ("{date}" in str(self.path) or self.is_stack)):
             raise ValueError("'path' must contain {date} and needs 'bands'; for one file per variable, use 'variables'")
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether `path` is a raster whose bands are several variables on several dates: a name is repeated."""
+        named = [name for name in self.bands if name != "-"]
+        return bool(self.path) and "{date}" not in str(self.path) and len(set(named)) < len(named)
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
@@ -75,8 +85,10 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         or the variables do not have the same dates.
     """
     decoder = Decoder(settings.scale, settings.offset, settings.nodata, settings.decibel)
-    by_variable = _multiband(settings, decoder) if settings.path else _single_band(settings, decoder)
-    quality = _quality(settings) if settings.quality else {}
+    read = _stacked if settings.is_stack else _multiband if settings.path else _single_band
+    by_variable = read(settings, decoder)
+    own = settings.is_stack and settings.quality == settings.path
+    quality = by_variable.pop(QUALITY, {}) if own else _quality(settings) if settings.quality else {}
     places = _common_places(by_variable | ({"quality": quality} if settings.quality else {}))
     found = []
     for time, tile in places:
@@ -109,6 +121,30 @@ def _multiband(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, B
     if not named:
         raise SourceError(f"{settings.path}: 'bands' skips every band. Name at least one.")
     return {name: {place: decoder.of(path, i) for place, path in files.items()} for name, i in named.items()}
+
+
+def _stacked(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, BandFile]]:
+    """Return variable to the bands of `path`, a raster whose bands are several variables on several dates, or its tiles."""
+    assert settings.path is not None
+    found: dict[str, dict[_Place, BandFile]] = {name: {} for name in settings.bands if name != "-"}
+    tiled = "{tile}" in str(settings.path)
+    for match in matching(settings.path) if tiled else [Match(settings.path, "", "")]:
+        path, info = match.path, inspect(match.path)
+        texts = declared_dates(settings.dates) or [day for day, _ in dates_within(info.descriptions)]
+        if not len(texts) == len(settings.bands) == info.count:
+            raise SourceError(
+                f"{path} has {info.count} band(s), 'bands' has {len(settings.bands)} name(s), and {len(texts)} date(s) are "
+                "declared. Give a name and a date for each band; '-' skips a band."
+            )
+        for i, (name, time) in enumerate(zip(settings.bands, _times(texts, path), strict=True), start=1):
+            if (time, match.tile) in found.get(name, {}):
+                raise SourceError(
+                    f"{path}: two bands are '{name}' of {time.isoformat()}. Give one band per name and date."
+                )
+            if name != "-":
+                file = BandFile(path, i) if name == QUALITY else decoder.of(path, i)
+                found[name][time, match.tile] = without_alpha(file)
+    return found
 
 
 def _single_band(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, BandFile]]:

@@ -75,7 +75,8 @@ class Settings:
     date: str = ""
     """Column of the date, for a long table (a row per sample and date)."""
     wide: str = ""
-    """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
+    """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``; ``*`` stands for any
+    text."""
     start: Day | None = None
     """First date of a wide table whose columns are numbered, for example ``NDVI_1`` to ``NDVI_23``."""
     every: Annotated[int, Range(0, 366)] = 0
@@ -316,21 +317,7 @@ def _long(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return a wide table as a long table, with the columns of :func:`_long`."""
-    wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
-    bands = "|".join(map(re.escape, sorted(filter(None, wanted), key=len, reverse=True)))
-    pattern = (
-        re.escape(settings.wide).replace(r"\{band\}", f"(?P<band>{bands})").replace(r"\{date\}", f"(?P<date>{DATED})")
-    )
-    found: dict[str, dict[str, str]] = {}
-    for column in frame.columns:
-        match = re.fullmatch(pattern, str(column))
-        if match:
-            found.setdefault(match["date"], {})[wanted[match["band"]]] = str(column)
-    if not found:
-        raise SourceError(
-            f"{settings.path}: no column matches {settings.wide}, with {', '.join(settings.bands.values())} for {{band}} and "
-            f"a date or a number for {{date}}. Its columns are {', '.join(map(str, frame.columns[:10]))}."
-        )
+    found = _wide_columns(frame, settings)
     times = _times_of(list(found), settings)
     parts = []
     for date, columns in found.items():
@@ -341,6 +328,36 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         clear = _clear(frame[columns["valid"]], settings) if "valid" in columns else np.ones(len(frame), bool)
         parts.append(pd.DataFrame({"id": texts(frame[settings.id]), "time": times[date], "valid": clear, **part}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _wide_columns(frame: pd.DataFrame, settings: Settings) -> dict[str, dict[str, str]]:
+    """Return date, as written → band, or ``valid`` → column of a wide table.
+
+    Raises
+    ------
+    SourceError
+        No column has a band and a date, or two columns have the same.
+    """
+    wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
+    bands = "|".join(map(re.escape, sorted(filter(None, wanted), key=len, reverse=True)))
+    pattern = re.escape(settings.wide).replace(r"\{band\}", f"(?P<band>{bands})").replace(r"\*", ".*?")
+    pattern = pattern.replace(r"\{date\}", f"(?P<date>{DATED})")
+    found: dict[str, dict[str, str]] = {}
+    for column in map(str, frame.columns):
+        if not (match := re.fullmatch(pattern, column)):
+            continue
+        own, name = found.setdefault(match["date"], {}), wanted[match["band"]]
+        if name in own:
+            raise SourceError(
+                f"{settings.path}: columns '{own[name]}' and '{column}' have the same band and date. Remove one of them."
+            )
+        own[name] = column
+    if not found:
+        raise SourceError(
+            f"{settings.path}: no column matches {settings.wide}, with {', '.join(settings.bands.values())} for {{band}} and "
+            f"a date or a number for {{date}}. Its columns are {', '.join(map(str, frame.columns[:10]))}."
+        )
+    return found
 
 
 def _times_of(found: Sequence[str], settings: Settings) -> dict[str, np.datetime64]:

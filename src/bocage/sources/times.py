@@ -35,9 +35,12 @@ IN_NAMES = "|".join(
         rf"\d{{1,2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?\d{{4}}|\d{{4}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?\d{{2}}",
         r"(?<!\d)\d{7}(?!\d)",
         r"(?<!\d)\d{4}[-_]\d{2}(?!\d)",
+        rf"(?<![A-Za-z])(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}(?!\d)",
+        rf"(?<!\d)(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})(?![A-Za-z\d])",
     )
 )
 """Pattern of the forms of dates in names of files, the most certain first."""
+
 RARE = "|".join(
     (
         r"\d{4}-\d{2}-\d{2}[-T](?:[01]\d|2[0-3])[0-5]\d(?!\d)|\d{8}T(?:[01]\d|2[0-3])[0-5]\d(?!\d)",
@@ -50,9 +53,11 @@ RARE = "|".join(
 or a time, year with two digits."""
 FOLDERS = r"(?:19|20)\d{2}/[01]?\d/[0-3]?\d|(?:19|20)\d{2}/[0-3]\d{2}|(?:19|20)\d{2}/(?:0[1-9]|1[0-2])"
 """Pattern of dates whose parts are folders: year, month and day; year and day of the year; year and month."""
+OWN_DAY = r"(?<!\d)(?:(?<![A-Za-z])[0-3]?\d[-_ ]?|[0-3]\d)"
+"""Day before the name of a month, in a name that is searched: the 2 of ``S2_Jan2018`` is a part of another word."""
 YEAR = r"(?:19|20)\d{2}"
 """Pattern of a year."""
-_IN_NAMES = re.compile(IN_NAMES)
+_IN_NAMES = re.compile(IN_NAMES.replace(r"\d{1,2}[-_ ]?(?i:", rf"{OWN_DAY}(?i:"))
 _YEAR_FIRST = re.compile(r"(\d{4})([-/._])(\d{1,2})\2(\d{1,2})(\D.*)?")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/._])(\d{1,2})\2(\d{4})(\D.*)?")
 _DIGITS = re.compile(r"(\d{8})T?(\d{6})?")
@@ -67,6 +72,10 @@ _NAMED = re.compile(
 _DAY_OF_YEAR = re.compile(r"((?:19|20)\d\d)([0-3]\d\d)")
 _DAY_AND_TIME = re.compile(r"((?:19|20)\d\d)[-_./]?([0-3]\d\d)(?:T?(\d{6}))?")
 _MONTH = re.compile(r"((?:19|20)\d\d)[-_/](0[1-9]|1[0-2])")
+_NAMED_MONTH = re.compile(
+    rf"(?P<month>{MONTH_NAMES})[-_ ]?(?P<year>(?:19|20)\d\d)|(?P<year2>(?:19|20)\d\d)[-_ ]?(?P<month2>{MONTH_NAMES})",
+    re.I,
+)
 
 
 def in_utc(time: datetime) -> datetime:
@@ -88,11 +97,14 @@ def looks_dated(text: str) -> bool:
 def dates_within(texts: Sequence[str]) -> list[tuple[str, str]]:
     """Return the date in each text, such as the name of a band, and the rest of the text; no date if the text contains none.
 
+    The number of the image in a stack of SNAP (``mst``, ``slv1``) is no part of the rest.
+
     >>> dates_within(["20180111_B02", "B02 2018-01-11", "nir"])
     [('20180111', '_B02'), ('2018-01-11', 'B02 '), ('', 'nir')]
     """
     found = [_IN_NAMES.search(text) for text in texts]
-    return [(m[0] if m else "", _IN_NAMES.sub("", text)) for m, text in zip(found, texts, strict=True)]
+    rests = (re.sub(r"_(?:mst|slv\d+)(?=_|$)", "", _IN_NAMES.sub("", text)) for text in texts)
+    return [(m[0] if m else "", rest) for m, rest in zip(found, rests, strict=True)]
 
 
 def years_within(text: str) -> list[int]:
@@ -205,6 +217,9 @@ def _time(text: str, shown: str = "") -> datetime:
         text = _of_year(int(match[1]), int(match[2]), shown) + (f"T{match[3]}" if match[3] else "")
     elif match := _MONTH.fullmatch(text):
         text = f"{match[1]}-{match[2]}-{MIDDLE}"
+    elif match := _NAMED_MONTH.fullmatch(text):
+        year, month = (match[part] or match[f"{part}2"] for part in ("year", "month"))
+        text = f"{year}-{MONTHS[month.lower()]:02}-{MIDDLE}"
     elif not text:
         raise ValueError(f"a date is missing. {ADVICE}")
     else:

@@ -2,13 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.sources.band_names import S2_TILE, SENTINEL2_NAME
 from bocage.sources.base import BandFile, Decoding
 from bocage.sources.declared import COMMON, RADAR
 from bocage.sources.landsat_c2l2 import CIRRUS, CLOUD, DILATED, FILL, SHADOW, SNOW
@@ -35,11 +36,16 @@ PERCENT = (
 OFFSET_SINCE = datetime(2022, 1, 25)
 """Sentinel-2 products that were processed since this day have an offset of 1000 in their stored values (baseline 04.00), also
 those of earlier acquisitions that were processed again."""
-SENTINEL2 = re.compile(
-    r"(?i)^(?:s2|sentinel[-_ ]?2)|(?<![a-z0-9])(?:s2[a-d]?|msil[12][ac]|sentinel[-_ ]?2[a-d]?)(?![a-z0-9])"
-)
-S2_TILE = re.compile(r"(?<![A-Za-z0-9])T\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])")
+FORCE = 1 | 2 | 4 | 8 | 16 | 256 | 512
+"""Bits of QAI of FORCE: no data, cloud (two bits), shadow, snow, reflectance below 0, saturation."""
+BITS = re.compile(r"(?i)(?<![a-z])(?:qai|qa_?pixel)(?![a-z])")
+"""Names of quality layers of bits, which can have more values than codes have."""
+LARGEST_POWER = 10.0
+"""Median of calibrated backscatter in linear power above which radar images are not calibrated, or amplitudes."""
 S2_BAND = re.compile(r"(?<![A-Za-z0-9])(?:B0?[1-9]|B8A|B1[12]|SCL)(?![A-Za-z0-9])")
+
+SCENE_CLASSES = re.compile(r"(?i)(?<![a-z0-9])scl(?![a-z0-9])")
+"""Scene classification, which only Sen2Cor writes, in the name of a quality layer."""
 
 
 @dataclass(frozen=True)
@@ -165,21 +171,39 @@ def unit_of(
     nodata, pixels = _nodata(pixels, dtype)
     if not chosen:
         return Unit(nodata=nodata)
+    if nodata is None and np.dtype(dtype) != np.uint8 and _zero_is_nodata(values, chosen):
+        nodata, pixels = 0.0, pixels[pixels != 0]
     whole = np.dtype(dtype).kind in "iu" or not (pixels % 1 != 0).any()
     if whole:
         pixels = pixels[pixels != 0]
     if not pixels.size:
         return Unit(nodata=nodata)
     if chosen is radar:
-        return _backscatter(pixels, whole, nodata)
+        return _backscatter(pixels, whole, nodata, name)
     unit = _reflectance(pixels, dtype, whole, nodata)
-    return _with_offset(unit, times, name) if _has_offset(optical, nodata) else unit
+    lows, bright = _darkest(optical, nodata)
+    return _with_offset(unit, times, name, bright) if 900 <= lows <= 1600 else unit
 
 
-def _with_offset(unit: Unit, times: tuple[datetime | None, ...], name: str) -> Unit:
-    """Return the unit of values without one below 1000: with the offset of Sentinel-2, or a doubt if it is not certain."""
+def _zero_is_nodata(values: Mapping[str, NDArray[np.float64]], bands: Collection[str]) -> bool:
+    """Return whether 0 is the value of pixels without data: all `bands` have it in the same share of the pixels.
+
+    Water and shadow have 0 in some bands only, the outside of an image and masked pixels in all of them. No other variable may
+    have more zeros, such as days without rain. Of a single polarisation, 1 % of the pixels must have it.
+    """
+    shares = {name: float((layer == 0).mean()) for name, layer in values.items() if layer.size}
+    own = [shares[name] for name in bands if name in shares]
+    enough = len(own) > 1 or (set(bands) <= set(RADAR) and min(own, default=0) >= 0.01)
+    return enough and 0 < 0.9 * max(own) <= min(own) < 1 and 0.9 * max(shares.values()) <= max(own)
+
+
+def _with_offset(unit: Unit, times: tuple[datetime | None, ...], name: str, bright: bool) -> Unit:
+    """Return the unit of values without one below 1000: with the offset of Sentinel-2, or a doubt if it is not certain.
+
+    `bright`: whether each band has high values too. Otherwise, dark values may be missing because the image has a narrow range.
+    """
     late = any(time and time >= OFFSET_SINCE for time in times)
-    if late and _of_sentinel2(name):
+    if late and bright and _of_sentinel2(name):
         return _baseline(unit.nodata)
     if unit.scale != 0.0001:
         return unit
@@ -191,12 +215,14 @@ def _with_offset(unit: Unit, times: tuple[datetime | None, ...], name: str) -> U
 
 
 def _of_sentinel2(name: str) -> bool:
-    """Return whether the names of a source, its files and their bands are those of Sentinel-2: the satellite, or tile and band.
+    """Return whether the names of a source, its files and their bands are those of Sentinel-2.
+
+    They name the satellite, a tile and a band, or a scene classification.
 
     >>> _of_sentinel2("img T31UDS_20230111T105031_B04_10m.tif"), _of_sentinel2("img T31UDS.tif"), _of_sentinel2("planet")
     (True, False, False)
     """
-    if SENTINEL2.search(name):
+    if SENTINEL2_NAME.search(name) or SCENE_CLASSES.search(name):
         return True
     return bool(S2_TILE.search(name) and S2_BAND.search(name)) and "HLS" not in name
 
@@ -212,7 +238,7 @@ def _nodata(pixels: NDArray[np.float64], dtype: str) -> tuple[float | None, NDAr
     return None, pixels
 
 
-def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None) -> Unit:
+def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None, name: str) -> Unit:
     low, middle, high = (float(p) for p in np.percentile(pixels, (1, 50, 99)))
     shown = f"values from {low:.3g} to {high:.3g}"
     if low < 0 and not whole:
@@ -223,7 +249,12 @@ def _backscatter(pixels: NDArray[np.float64], whole: bool, nodata: float | None)
         scale = round(10 ** (-83 / 20), 9)
         why = f"{shown}: amplitude as integers, with the usual calibration of -83 dB"
         return Unit(scale, decibel="amplitude", nodata=nodata, why=why, doubt="the calibration of radar amplitudes")
-    return Unit(decibel="power", nodata=nodata, why=f"{shown}: linear power, converted to dB")
+    amplitude = re.search(r"(?i)amplitude", name) is not None
+    kind = "amplitude" if amplitude else "power"
+    doubt = (
+        "'decibel' and the calibration: backscatter is rarely above 10" if amplitude or middle > LARGEST_POWER else ""
+    )
+    return Unit(decibel=kind, nodata=nodata, why=f"{shown}: linear {kind}, converted to dB", doubt=doubt)
 
 
 def _reflectance(pixels: NDArray[np.float64], dtype: str, whole: bool, nodata: float | None) -> Unit:
@@ -250,15 +281,21 @@ def _has_offset(optical: Mapping[str, NDArray[np.float64]], nodata: float | None
     No band has values below 1000, and the darkest is near 1000: without the offset, vegetation, water and shadow have values
     below 500 in the visible bands.
     """
-    if len(optical) < 3:
-        return False
-    lows = []
-    for layer in optical.values():
-        seen = layer[(layer != 0) & (layer != nodata)]
-        if not seen.size or seen.max() <= 2000 or np.ptp(seen) < 100:
-            return False
-        lows.append(float(np.percentile(seen, 1)))
-    return 900 <= min(lows) <= 1600
+    lows, bright = _darkest(optical, nodata)
+    return bright and 900 <= lows <= 1600
+
+
+def _darkest(optical: Mapping[str, NDArray[np.float64]], nodata: float | None) -> tuple[float, bool]:
+    """Return the first percentile of the darkest band, and whether all bands have values above 2000.
+
+    The percentile is NaN for fewer than three bands, bands without contrast, and images whose bands are all below 2000.
+    """
+    seen = [layer[(layer != 0) & (layer != nodata)] for layer in optical.values()]
+    if len(seen) < 3 or not all(layer.size and np.ptp(layer) >= 100 for layer in seen):
+        return np.nan, False
+    highest = [float(layer.max()) for layer in seen]
+    low = min(float(np.percentile(layer, 1)) for layer in seen)
+    return (low if max(highest) > 2000 else np.nan), min(highest) > 2000
 
 
 def offset_since(source: Source) -> datetime | None:
@@ -310,6 +347,16 @@ def _fmask(codes: Codes) -> tuple[int, ...]:
     return tuple(value for value in range(255) if not value & (cloud | adjacent | shadow | snow))
 
 
+def _force(codes: Codes) -> tuple[int, ...]:
+    """Return the values of QAI of FORCE that FORCE uses by default: without the bits that :data:`FORCE` names.
+
+    Those with the other frequent bits (water, aerosol, illumination, slope) are listed too: few windows do not show them all.
+    """
+    free = (32, 64, 128, 2048, 4096, 8192)
+    usual = (sum(bit for k, bit in enumerate(free) if number >> k & 1) for number in range(1 << len(free)))
+    return tuple(sorted({*usual, *_bits(FORCE)(codes)}))
+
+
 def _within(clear: tuple[int, ...], known: range) -> Callable[[Codes], tuple[int, ...]]:
     return lambda codes: clear if all(value in known or value == 255 for value in codes.shares) else ()
 
@@ -317,6 +364,7 @@ def _within(clear: tuple[int, ...], known: range) -> Callable[[Codes], tuple[int
 CONVENTIONS: tuple[tuple[str, str, Callable[[Codes], tuple[int, ...]]], ...] = (
     (r"scl|scene_?class", "scene classification of Sen2Cor", _within(SCL_CLEAR, range(12))),
     (r"qa_?pixel|pixel_?qa|bqa", "pixel quality of Landsat Collection 2", _landsat),
+    (r"qai", "quality layer of FORCE", _force),
     (r"mg2", "geophysical mask of THEIA", _theia_mg2),
     (r"qa60", "cloud mask of Sentinel-2, 0 where clear", lambda codes: (0,) if 0 in codes.shares else ()),
     (r"clm|cloud_?mask", "cloud mask, 0 where clear", lambda codes: (0,) if 0 in codes.shares else ()),
@@ -336,7 +384,7 @@ def clear_of(name: str, codes: Codes) -> Clear:
     if re.search(r"(?i)prb|prob", name):
         whole = all(0 <= value <= 100 for value in codes.shares if value != 255)
         return Clear(why=PERCENT if codes.shares and whole and max(codes.shares) > 1 else "a probability, no codes")
-    if not codes.shares or len(codes.shares) > MOST_CODES:
+    if not codes.shares or (len(codes.shares) > MOST_CODES and not BITS.search(name)):
         return Clear(why="its values are measurements, no codes" if codes.shares else "it has no value")
     for pattern, meaning, values in CONVENTIONS:
         if re.search(rf"(?i)(?<![a-z])(?:{pattern})", name):
@@ -354,6 +402,8 @@ def _by_values(codes: Codes) -> Iterator[tuple[tuple[int, ...], str]]:
     found = set(codes.shares)
     if found & {21824, 5440} and (clear := _landsat(codes)):
         yield clear, "values of the pixel quality of Landsat Collection 2"
+    if {127} <= found <= {0, 127, 255}:
+        yield (127,), "values of the cloud mask of Brazil Data Cube"
     clouds, lands = found & {8, 9}, found & {4, 5}
     if found <= set(range(12)) and clouds and lands and _brighter(_usual(clouds, codes), _usual(lands, codes), codes):
         yield SCL_CLEAR, "values of Sen2Cor's scene classification, whose clouds are bright here"
