@@ -1,13 +1,16 @@
+import itertools
 from datetime import date
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bocage.errors import SourceError
-from bocage.grid import Ratio, Window
+from bocage.grid import Grid, Ratio, Window
 from bocage.scene import Cube, Fill, Preparation, Speckle, make_scene, reading
 from bocage.scene.gaps import interpolate, whittaker
 from bocage.scene.indices import INDICES
@@ -264,3 +267,34 @@ def test_the_block_cache_is_wanted_for_the_stored_bytes_of_a_scene(tmp_path, mon
     monkeypatch.setattr(reading, "grow_block_cache", wanted.append)
     reading.keep_blocks(make_scene(ms.grid, [ms, pan], {}), ("a", "b"))
     assert wanted == [reading.TOGETHER * (3 * 2 + 4 * 1)], "three bands of two bytes, and four pixels of one byte"
+
+
+def _decoded(windows, block, room, side):
+    """Return how often a block is decoded on average, with a cache for `room` blocks and a halo of 2 pixels."""
+    cache, count = {}, 0
+    for window in windows:
+        ys, xs = (
+            range(max(0, at - 2) // block, min(side - 1, at + 257) // block + 1) for at in (window.y, window.x)
+        )  # fmt: skip
+        for place in itertools.product(ys, xs):
+            count += place not in cache
+            cache[place] = cache.pop(place, True)  # the last one used is the last one
+            if len(cache) > room:
+                del cache[next(iter(cache))]
+    return count / (side // block) ** 2
+
+
+@pytest.mark.parametrize(
+    ("block", "room", "most"),
+    [(256, 9, 3), (256, 13, 2), (256, 20, 1.5), (512, 4, 4), (512, 6, 3), (512, 9, 2), (1024, 4, 4)],
+)
+def test_windows_in_strips_decode_blocks_as_seldom_as_the_cache_allows(block, room, most, monkeypatch):
+    side = 8192
+    grid = Grid.of("EPSG:32631", Affine(10, 0, 0, 0, -10, 0), (side, side))
+    monkeypatch.setattr(reading, "_stored_size", lambda _: 800.0)
+    monkeypatch.setattr(reading, "_files", lambda _: [SimpleNamespace(path=None)])
+    monkeypatch.setattr(reading, "block_of", lambda _: (block, block))
+    monkeypatch.setattr(reading, "block_cache", lambda: 800 * block**2 * room)
+    windows = reading.in_strips(grid.tiles(256), SimpleNamespace(cubes={"a": SimpleNamespace(ratio=Ratio())}), ("a",))
+    assert len(set(windows)) == (side // 256) ** 2
+    assert _decoded(windows, block, room, side) <= most

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import Journal, Watch, digest, in_order, read_checksums
 from bocage.errors import MappingError, TrainedError
-from bocage.grid import Grid, Window, in_blocks
+from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
 from bocage.legend import Legend
 from bocage.machine import device_of, release_memory, versions
@@ -31,7 +31,7 @@ from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
-from bocage.scene import Origin, Scene, origins_of
+from bocage.scene import Origin, Scene, in_strips, keep_blocks, origins_of
 from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
 from bocage.words import Note
@@ -172,7 +172,8 @@ class Making:
         if slow := trained.model.slow_because(device_of(device)):
             progress.say(slow)
         task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
-        tiles = in_blocks(scene.grid.tiles(tile))
+        keep_blocks(scene, trained.footprints)
+        tiles = in_strips(scene.grid.tiles(tile), scene, trained.footprints)
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
         watch = Watch.on(_inputs(task))
         return cls(task, settings, folder, progress, windows, _origins(task, windows), _inputs(task), watch)

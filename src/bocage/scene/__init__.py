@@ -5,7 +5,7 @@ from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
 from bocage.scene.origin import Origin, origins_of
 from bocage.scene.prepared import Prepared, Preparing
-from bocage.scene.reading import keep_blocks
+from bocage.scene.reading import in_strips, keep_blocks
 from bocage.scene.scene import Scene, make_scene, prepare_scene
 from bocage.scene.scenes import Scenes, limited
 from bocage.scene.speckle import Speckle
@@ -13,5 +13,5 @@ from bocage.scene.until import scene_until, series_of
 
 __all__ = [
     "INDICES", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Scenes", "Speckle",
-    "keep_blocks", "limited", "make_scene", "origins_of", "prepare_scene", "scene_until", "series_of",
+    "in_strips", "keep_blocks", "limited", "make_scene", "origins_of", "prepare_scene", "scene_until", "series_of",
 ]  # fmt: skip

@@ -1,13 +1,15 @@
 """Decoded blocks of the files of a scene that GDAL keeps, so that neighbouring windows do not decode them again."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
+from bocage.grid import Window
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
-from bocage.sources import Source
-from bocage.sources.raster import grow_block_cache, inspect
+from bocage.sources import BandFile, Source
+from bocage.sources.raster import block_cache, block_of, grow_block_cache, inspect
 
 TOGETHER = 3 * 6 * 256 * 256
 """Map pixels whose blocks are kept: three columns of blocks of 256 pixels, of a square of 1024 pixels and its halo."""
@@ -22,12 +24,50 @@ def keep_blocks(scene: Scene, names: Iterable[str]) -> None:
     grow_block_cache(round(TOGETHER * sum(_stored_size(scene.cubes[name]) for name in names)))
 
 
-def _stored_size(cube: Cube) -> float:
-    """Return the bytes of the decoded files per map pixel, by the data types of the first acquisition; 0 if prepared."""
+def in_strips(windows: Iterable[Window], scene: Scene, names: Collection[str]) -> list[Window]:
+    """Return windows of one size, ordered for reading: by strips of rows, and column by column within a strip.
+
+    A strip is as high as the block cache allows. Of a window with a halo, the blocks around it are needed again for the windows
+    beside it: three columns of blocks, or two of blocks that are larger than a window, as high as the strip and a block on each
+    side, stay in the cache. Only the blocks at the edge of a strip are then decoded again.
+    """
+    windows = list(windows)
+    side = max((window.height for window in windows), default=1)
+    height = _strip(scene, names, side)
+    return sorted(windows, key=lambda window: (window.y // height, window.x, window.y))
+
+
+def _strip(scene: Scene, names: Collection[str], side: int) -> int:
+    """Return the height of a strip in map pixels, for windows of `side` pixels; the blocks are those of the largest source."""
+    sizes = {name: _stored_size(scene.cubes[name]) for name in names}
+    main = max(sizes, key=sizes.__getitem__, default="")
+    if not main or not sizes[main]:
+        return side
+    ratio = scene.cubes[main].ratio
+    rows, columns = (max(1, n * ratio.coarser // ratio.finer) for n in block_of(_files(scene.cubes[main])[0].path))
+    room = block_cache() / (sum(sizes.values()) * rows * columns)
+    across = 3 if side >= columns else 2
+    fitting = []
+    for height in (2 * side, 4 * side, 8 * side):
+        high = (
+            2 if height < rows else math.ceil(height / rows) + 2
+        )  # a strip inside a block has one more on one side only
+        fitting += [height] if high * across <= room else []
+    return max(fitting, default=side)
+
+
+def _files(cube: Cube) -> list[BandFile]:
+    """Return the files of the first acquisition of a cube; none if it is prepared."""
     source = cube.source
     if cube.prepared or not isinstance(source, Source) or not source.acquisitions:
-        return 0.0
+        return []
     first = source.acquisitions[0]
-    files = [*first.files.values(), *first.quality.values()]
+    return [*first.files.values(), *first.quality.values()]
+
+
+def _stored_size(cube: Cube) -> float:
+    """Return the bytes of the decoded files per map pixel, by the data types of the first acquisition; 0 if prepared."""
+    files, source = _files(cube), cube.source
     one = sum(np.dtype(inspect(file.path).dtypes[file.index - 1]).itemsize for file in files)
-    return float(one * len(source.acquisitions) * cube.ratio.finer**2 / cube.ratio.coarser**2)
+    dates = len(source.acquisitions) if isinstance(source, Source) else 0
+    return float(one * dates * cube.ratio.finer**2 / cube.ratio.coarser**2)

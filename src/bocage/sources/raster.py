@@ -113,8 +113,21 @@ def grow_block_cache(wanted: int) -> None:
     Does nothing if the environment variable GDAL_CACHEMAX is set.
     """
     most = min(cap_block_cache(), MOST_CACHE, wanted)
-    if "GDAL_CACHEMAX" not in os.environ and most > int(get_gdal_config("GDAL_CACHEMAX")):
+    if "GDAL_CACHEMAX" not in os.environ and most > block_cache():
         set_gdal_config("GDAL_CACHEMAX", most)
+
+
+def block_cache() -> int:
+    """Return the present size of GDAL's block cache in bytes."""
+    cap_block_cache()
+    return int(get_gdal_config("GDAL_CACHEMAX"))
+
+
+def block_of(path: Path) -> tuple[int, int]:
+    """Return the rows and columns of the blocks of a raster, of its first band."""
+    with _opened(path, _state(path)) as dataset:
+        rows, columns = dataset.block_shapes[0]
+        return int(rows), int(columns)
 
 
 @functools.cache
