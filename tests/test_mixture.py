@@ -378,6 +378,17 @@ def test_members_trained_on_other_days_or_values_are_trained_again(tmp_path, pai
     assert not any("complete" in line for line in progress.words)
 
 
+def test_members_of_bands_of_other_names_are_trained_again(opened, tmp_path):
+    """A band that is declared as red gets its share of the brightness: the files may have been named b1 and b2 before."""
+    unnamed = S2.replace("red =", "b1 =").replace("nir =", "b2 =").replace('indices = ["ndvi"]\n', "")
+    named = unnamed.replace("b1 =", "red =").replace("b2 =", "nir =")
+    model = 'name = "patchwork"\npreset = "small"\nshares = true\nmembers = 2'
+    for sources in (unnamed, named):
+        run, progress = opened(model, sources.partition("fill =")[0]), Told()
+        trainer_of(run, BRIEF | {"steps": (0, 2)}).train(0, tmp_path / "here", progress)
+        assert not any("complete" in line or "resumes" in line for line in progress.words)
+
+
 def test_a_damaged_member_is_trained_again(tmp_path, pair):
     run, trained = pair
     weights = SplitLayout(tmp_path / "pair").member(1).model.weights

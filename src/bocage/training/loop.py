@@ -81,7 +81,9 @@ class Task:
     @property
     def identity(self) -> str:
         """Digest of everything that determines the weights, except the machine."""
-        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network)
+        # The names of the bands are in no shape, and some networks treat bands of reflectance otherwise than others.
+        named = dict(self.model.inputs)
+        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network, named)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
         arrays = [self.draw.train, self.draw.validation, self.coarser]
         return digest_of(

@@ -33,7 +33,7 @@ from bocage.training.loop import Task, answering, fit, logits_of, mean_f1, valid
 from bocage.training.losses import fit_at_once
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
-from bocage.training.records import Region, source_records
+from bocage.training.records import Region, input_specs, source_records
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
@@ -251,10 +251,11 @@ class Trainer:
     def _identity(self, number: int) -> str:
         """Return the digest of everything that determines the weights of a member."""
         samples, draw = self.samples, self.whole_draw(number)
+        inputs = {name: spec for name, spec in input_specs(self.scene).items() if name in samples.cuts}
         start, seed = self.start.fingerprint if self.start else "", _seed(self.samples, number, self.member)
         arrays = (draw.train, draw.validation, samples.trains_only, samples.legend.groups)
         return digest_of(
-            digest(self.choice, self.normalisation, seed, start, samples.chips.identity).encode(),
+            digest(self.choice, inputs, self.normalisation, seed, start, samples.chips.identity).encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
         )
 
