@@ -168,7 +168,7 @@ class Cube:
 
     @property
     def content(self) -> str:
-        """Digest of what is read: dates, decoding and masks, wherever they are from, the files of each acquisition, and tables."""
+        """Digest of what is read: dates, decoding and masks, wherever they are from, files of each acquisition, tables."""
         return digest(self.source.described, self._files_of_each(None), *self._tables_of_one_name)
 
     @property
