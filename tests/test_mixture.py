@@ -157,6 +157,21 @@ def test_a_fusion_needs_the_dates_of_its_members():
         assert card_for(MODELS.get("mixture"), Config((both, Member("gru")))).same_dates == same
 
 
+def test_series_of_other_dates_are_not_stacked(opened):
+    """As many dates, of another part of the year: the bands of March would be stacked on those of February."""
+    later = (
+        S2.replace("sources.s2", "sources.later")
+        .replace("2021-02-01", "2021-03-01")
+        .replace("2021-07-31", "2021-08-28")
+    )
+    model = (
+        'name = "fusion"\nstrategy = "early"\n[[model.members]]\nnetwork = "gru"\n[model.members.settings]\nunits = 4\n'
+    )
+    opened(model, S2 + S2.replace("sources.s2", "sources.same"))
+    with pytest.raises(ModelError, match=r"date 1 of 's2' is 2021-02-01, and that of 'later' 2021-03-01"):
+        opened(model, S2 + later)
+
+
 class Own(torch.nn.Module):
     """A network from outside the package, which is no ``Network``."""
 
