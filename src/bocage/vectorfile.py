@@ -170,9 +170,10 @@ def features_of(
         **how,
         **layer.options,
     )
-    order = np.argsort(numbers, kind="stable") if by_index else slice(None)
+    order: Any = np.argsort(numbers, kind="stable") if by_index else slice(None)
+    wkb = None if wkb is None else wkb[order]  # not read, for some
     known = {name: column[order] for name, column in zip(meta["fields"].tolist(), values, strict=True)}
-    return str(meta["crs"] or ""), None if wkb is None else wkb[order], {n: known[n] for n in columns if n in known}
+    return str(meta["crs"] or ""), wkb, {name: known[name] for name in columns if name in known}
 
 
 def layers_of(address: str) -> list[tuple[str, str | None]]:
