@@ -171,7 +171,7 @@ def features_of(
         **layer.options,
     )
     order: Any = np.argsort(numbers, kind="stable") if by_index else slice(None)
-    wkb = None if wkb is None else wkb[order]  # not read, for some
+    wkb = wkb if wkb is None else wkb[order]  # geometries may not be asked for
     known = {name: column[order] for name, column in zip(meta["fields"].tolist(), values, strict=True)}
     return str(meta["crs"] or ""), wkb, {name: known[name] for name in columns if name in known}
 
