@@ -171,9 +171,9 @@ def features_of(
         **layer.options,
     )
     order: Any = np.argsort(numbers, kind="stable") if by_index else slice(None)
-    wkb = wkb if wkb is None else wkb[order]  # geometries may not be asked for
+    shapes: Any = wkb if wkb is None else wkb[order]  # geometries may not be asked for
     known = {name: column[order] for name, column in zip(meta["fields"].tolist(), values, strict=True)}
-    return str(meta["crs"] or ""), wkb, {name: known[name] for name in columns if name in known}
+    return str(meta["crs"] or ""), shapes, {name: known[name] for name in columns if name in known}
 
 
 def layers_of(address: str) -> list[tuple[str, str | None]]:
