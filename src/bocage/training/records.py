@@ -237,7 +237,7 @@ def record_of(said: dict[str, Any]) -> SourceRecord:
     """Return the record from its JSON form."""
     spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
     fill = tuple(said["fill"]) if said["fill"] else None
-    days = {key: tuple(said[key]) for key in ("days", "of_first") if key in said}
+    days: dict[str, Any] = {key: tuple(said[key]) for key in ("days", "of_first") if key in said}
     return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, **days})
 
 
