@@ -61,7 +61,7 @@ def test_a_cut_off_is_the_same_for_all_series_and_leaves_a_valid_date():
         made = cut_off(
             batch,
             dates,
-            Augmentation(cutoff=0.5, each_series=each, gridded=frozenset({"past"})),
+            Augmentation(cutoff=0.5, each_series=each, gridded={"past": 365}),
             np.random.default_rng(1),
         )
         assert made["image"] is image

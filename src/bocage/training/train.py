@@ -21,7 +21,7 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split, depths
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
-from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.augmentation import Augmentation, cut_off, gridded
 from bocage.training.batches import at_a_time, batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.certainty import Home
@@ -351,8 +351,7 @@ class Trainer:
         batch = make_batch(chips, members, normalisation)
         if not cutoff:
             return batch
-        gridded = frozenset(name for name, spec in model.inputs.items() if spec.regular)
-        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
+        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded(model.inputs, chips.cuts))
         return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
     def _twins(self, task: Task, held_out: Draw, progress: Progress) -> list[tuple[Network, NDArray[np.int64]]]:
