@@ -18,7 +18,7 @@ from bocage.errors import EvaluationError, ModelError, SceneError
 from bocage.evaluation import AtDay, Curve, SeasonScore
 from bocage.evaluation.season import Interval, first_reached, interval
 from bocage.jobs.run import run
-from bocage.jobs.season import Asked, season
+from bocage.jobs.season import Asked, Work, season
 from bocage.layout import RunLayout
 from bocage.models import SourceTensor
 from bocage.recipe import read_recipe
@@ -30,6 +30,7 @@ from bocage.scene import scene_until
 from bocage.sources import alphaearth
 from bocage.training import Trained, Trainer, at_cutoff, fixed_dates, proposed
 from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.batches import make_batch
 from bocage.training.calibration import Calibration
 from conftest import FOREST, GRU, PAN_MS, S2, Told
 
@@ -311,6 +312,29 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert shown.curves().query("measure == 'f1'")["class"].unique().tolist() == list(found.once.names)
     assert "2021-02-28" in shown._repr_html_()
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
+
+
+def test_series_of_dates_beside_a_gap_filled_one_keep_the_dates_of_the_training(recipe, tmp_path):
+    """The gap-filled series is filled again; later dates of the other are masked, not left out."""
+    both = S2 + NATIVE.replace("[sources.s2]", "[sources.native]")
+    parsed = read_recipe(recipe(FOREST, both), ("split.draws=1",))
+    run(parsed, tmp_path / "out", ("train",))
+    opened = open_run(parsed, tmp_path / "out", stages=("train",))
+    until = day(4, 30)
+    samples = Work.of(opened, Asked((until,)), Told())._samples(until)
+    some, whole = np.arange(20), opened.samples
+    for name, known in samples.cuts.items():
+        assert np.array_equal(known.days, whole.cuts[name].days)
+    (values, valid), (before, valid_before) = (one.cuts["native"].read(some) for one in (samples, whole))
+    early = whole.cuts["native"].dates <= (until - DAY).days
+    assert not valid[:, ~early].any()
+    assert (valid[:, early] == valid_before[:, early]).all()
+    assert (values[:, early] == before[:, early]).all()
+    trained = Trained.load(opened.layout.split(0).model.path)
+    rows = trained.model.table.rows(make_batch(samples.chips, some, trained.normalisation))
+    assert rows.shape[1] == trained.model.forest.n_features_in_
+    with pytest.raises(ModelError, match="columns were given, but the forest was trained on"):
+        trained.model._probabilities(rows[:, :-1])
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from bocage.textfile import write_csv
 from bocage.training import Trained, Trainer, at_cutoff, check_single, fixed_dates, proposed
 from bocage.words import Note
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same settings change."""
 ONCE, RETRAINED = "once", "retrained"
 
@@ -176,17 +176,21 @@ class Work:
         return self._written(time.monotonic() - started)
 
     def _samples(self, day: datetime.date) -> Samples:
-        """Return the samples with their series until a day; those of gap-filled series are cut again."""
+        """Return the samples with their series until a day: later dates are masked, and gap-filled series are cut again.
+
+        The model is given the dates that it was trained on; gaps are filled at the same regular dates.
+        """
         samples, number = self.run.samples, (day - EPOCH).days
         cuts = {name: one.until(number) for name, one in samples.cuts.items() if isinstance(one, Cut)}
         if not self.filled or number >= max(int(cube.source.days[-1]) for cube in self.series.values()):
             return replace(samples, cuts=cuts)
         scene, recipe = scene_until(self.run.scene, day, samples.cuts), self.run.recipe
         network = recipe.choice.build(self.run.scene, samples.legend)
-        known = {name: footprint for name, footprint in network.footprints.items() if name in scene.cubes}
+        known = {name: network.footprints[name] for name in self.filled if name in scene.cubes}
         pixels = samples.pixels(np.arange(len(samples.label)))
         again, _ = cut(scene, pixels, _Needs(known), self.folder.scratch / "samples", QUIET)
-        return replace(samples, cuts={name: again.get(name, cuts[name].until(-1)) for name in cuts})
+        gone = {name: cuts[name].until(-1) for name in self.filled}  # without a date until the day
+        return replace(samples, cuts=cuts | gone | again)
 
     def _at(self, trained: Trained, samples: Samples, k: int) -> AtDay:
         """Return the result of a model at the test pixels of draw `k`."""
