@@ -26,7 +26,7 @@ from bocage.reliability import Reliability, reliability
 from bocage.run import open_run, open_scene
 from bocage.run.stages import Run
 from bocage.samples import Cut, SiteCuts
-from bocage.scene import scene_until
+from bocage.scene import filtered_until, scene_until
 from bocage.sources import alphaearth
 from bocage.training import Trained, Trainer, at_cutoff, fixed_dates, proposed
 from bocage.training.augmentation import Augmentation, cut_off
@@ -335,6 +335,36 @@ def test_series_of_dates_beside_a_gap_filled_one_keep_the_dates_of_the_training(
     assert rows.shape[1] == trained.model.forest.n_features_in_
     with pytest.raises(ModelError, match="columns were given, but the forest was trained on"):
         trained.model._probabilities(rows[:, :-1])
+
+
+def test_the_speckle_filter_uses_no_date_after_the_cut_off(recipe, tmp_path):
+    """As in a map until the day; the model is given the dates of its training."""
+    radar = NATIVE.replace("sources.s2", "sources.radar")
+    radar = radar.replace(
+        'quality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\nindices = ["ndvi"]\n',
+        "scale = 0.0001\noffset = -60\n",
+    )
+    radar = radar.replace(" }\n", " }\nspeckle = { window = 3 }\n", 1)
+    parsed = read_recipe(recipe(FOREST, S2 + radar), ("split.draws=1", 'model.sources=["radar"]'))
+    opened = open_run(parsed, tmp_path / "out", stages=("train",))
+    until, told = day(4, 30), Told()
+    samples = Work.of(opened, Asked((until,)), told)._samples(until)
+    assert any("speckle filter of 'radar'" in word for word in told.words)
+    some, number = np.arange(20), (until - DAY).days
+    known, whole = samples.cuts["radar"], opened.samples.cuts["radar"]
+    assert np.array_equal(known.days, whole.days)
+    early = whole.dates <= number
+    values, valid = known.read(some)
+    assert not valid[:, ~early].any()
+    assert (values[:, ~early] == 0).all()
+    mapped = scene_until(opened.scene, until, ["radar"]).cubes["radar"]
+    block = mapped.read(mapped.grid.window)
+    pixels = samples.pixels(some)
+    at = block.values[:, :, pixels.row, pixels.column]  # (T, C, N)
+    assert np.allclose(values[..., 0, 0][:, early], at.transpose(2, 0, 1), atol=1e-5)
+    assert not np.allclose(whole.read(some)[0][:, early], values[:, early])
+    nothing = filtered_until(opened.scene.cubes["radar"], 0)
+    assert (nothing.read(nothing.grid.window).values == 0).all()
 
 
 @pytest.mark.slow
