@@ -73,6 +73,23 @@ def test_windows_agree_with_the_layers_of_pytorch(settings, monkeypatch):
     assert (found - reference).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("ratio", [1, 2, 4, 5, 6])
+def test_images_of_all_pixel_sizes_agree_with_the_layers_of_pytorch(ratio, monkeypatch):
+    torch.manual_seed(0)
+    encoder = patchwork.ImageEncoder(InputSpec("vhr", ("red", "nir"), 1, Ratio(ratio), False), 16, (12, 20)).eval()
+    shape = (1, 1, 40 * ratio + 4, 40 * ratio + 4)
+    valid = torch.rand(*shape) > 0.1
+    tensor = SourceTensor(
+        torch.where(valid, torch.randn(*shape), torch.nan)[:, :, None].repeat(1, 1, 2, 1, 1), valid, torch.zeros(1, 1)
+    )
+    with torch.inference_mode():
+        found = encoder(tensor, 0.0)[0]
+        monkeypatch.setattr(patchwork, "_in_lanes", lambda *_: False)
+        expected = encoder(tensor, 0.0)[0]
+    assert not torch.equal(found, expected), "the window was not computed in one pass"
+    assert (found - expected).abs().max() < 1e-5
+
+
 def test_a_pixel_does_not_depend_on_the_window():
     network = _network()
     encoder, vhr = network.encoders["s2"], network.encoders["vhr"]

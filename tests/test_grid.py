@@ -36,6 +36,13 @@ def test_a_nested_window_covers_the_map_window(n, finer, y, x, height, width):
     assert inside.x <= x * scale < inside.x + 1
 
 
+def test_grids_that_differ_in_their_reference_system_are_two():
+    one, other, again = (
+        Grid.of(crs, Affine(10, 0, 0, 0, -10, 0), (2, 3)) for crs in ("EPSG:32740", "EPSG:32741", "EPSG:32740")
+    )
+    assert len({one, other, again}) == 2
+
+
 def test_a_nested_grid_shares_the_corner_of_the_map_grid_and_covers_it():
     for ratio in (Ratio(), Ratio(finer=4), Ratio(coarser=4), Ratio(coarser=7)):
         nested = ratio.grid(GRID)

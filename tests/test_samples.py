@@ -2,6 +2,7 @@ import json
 import math
 import pickle
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ from bocage.testing import Place, fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 from bocage.training import batches as training_batches
 from bocage.training.augmentation import Augmentation, augmented, gridded, shifted, thinned, turned
-from bocage.training.batches import Ahead, batches, make_batch, shuffled
+from bocage.training.batches import Ahead, batches, make_batch, shuffled, side_by_side
 from bocage.training.scaling import Normalisation
 from conftest import not_finite
 
@@ -571,6 +572,23 @@ def test_batches_made_ahead_tell_their_errors_and_stop():
     assert next(iter(endless)) == 0
     maker.join(5)
     assert not maker.is_alive(), "a reader who stops stops the maker"
+
+
+def test_batches_side_by_side_keep_their_order_and_share_the_cores():
+    cores, used = torch.get_num_threads(), []
+
+    def work(number):
+        used.append(torch.get_num_threads())
+        if number == 7:
+            raise ValueError("seven")
+        time.sleep(0.01 * (number % 2 == 0))
+        return number
+
+    assert list(side_by_side(work, range(6), torch.device("cpu"))) == list(range(6))
+    with pytest.raises(ValueError, match="seven"):
+        list(side_by_side(work, range(9), torch.device("cpu")))
+    assert set(used) == {1}
+    assert torch.get_num_threads() == cores
 
 
 def test_one_sample_left_over_goes_with_the_batch_before(tmp_path):

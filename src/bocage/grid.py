@@ -161,6 +161,10 @@ class Grid:
 
     geobox: GeoBox
 
+    def __hash__(self) -> int:
+        # Without the CRS, whose text takes longer than many of the functions that remember the results of grids.
+        return hash((tuple(self.geobox.transform), tuple(self.geobox.shape)))
+
     @classmethod
     def of(cls, crs: Any, transform: Affine, shape: tuple[int, int]) -> "Grid":
         """Create a grid from a CRS, an affine transform and a shape (height, width).

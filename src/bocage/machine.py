@@ -6,7 +6,8 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,26 @@ def description() -> str:
 
     processor = platform.processor() or platform.machine()
     return f"{processor}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB"
+
+
+def one_core() -> None:
+    """Set PyTorch to one thread in this thread, so that the order of summation does not depend on the number of cores."""
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def cores_given_back() -> Iterator[None]:
+    """Restore PyTorch's number of threads on exit."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_of(wanted: str) -> "torch.device":

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -295,12 +296,15 @@ def batch_of(trained: Trained, inputs: Inputs, cell: Window, how: Forward) -> Ba
 def _crop(
     block: Block, footprint: Footprint, ratio: Ratio, window: Window, cell: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the pixels of a cell, halo included, from those of `window`; pixels outside `window` are not valid."""
+    """Return the pixels of a cell, halo included, from those of `window`; pixels outside `window` are not valid.
+
+    They are a part of the block without a copy if all are inside `window`.
+    """
     have, want = footprint.window(window, ratio), footprint.window(cell, ratio)
-    if have == want:
-        return block.values, block.valid
     there = want.clip_to(have)
     source, target = there.within(have), there.within(want)
+    if there == want:
+        return block.values[(..., *source)], block.valid[(..., *source)]
     shape = (want.height, want.width)
     values = np.zeros((*block.values.shape[:2], *shape), np.float32)
     valid = np.zeros((block.valid.shape[0], *shape), bool)
@@ -318,11 +322,10 @@ class _AtMap:
 
     def most(self, layer: NDArray[Any]) -> NDArray[Any]:
         """Layer (y, x) of the source → (height, width): the maximum of finer pixels, or the value of the coarser pixel."""
-        f, c = self.ratio.finer, self.ratio.coarser
-        rows = np.arange(self.window.height) * f // c + self.before
-        columns = np.arange(self.window.width) * f // c + self.before
-        found = layer[np.ix_(rows, columns)]
-        for dy in range(f):
-            for dx in range(f):
-                found = np.maximum(found, layer[np.ix_(rows + dy, columns + dx)])
-        return np.asarray(found)
+        f, c, height, width = self.ratio.finer, self.ratio.coarser, self.window.height, self.window.width
+        if c > 1:
+            rows, columns = (np.arange(n) * f // c + self.before for n in (height, width))
+            return np.asarray(layer[np.ix_(rows, columns)])
+        inner = layer[self.before : self.before + height * f, self.before : self.before + width * f]
+        rows = inner.reshape(height, f, width * f).max(1)
+        return np.asarray(reduce(np.maximum, (rows[:, x::f] for x in range(f))))

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -12,7 +10,7 @@ import torch
 
 from bocage.errors import BocageError
 from bocage.grid import Window
-from bocage.machine import release_memory, reuse_memory
+from bocage.machine import one_core, release_memory, reuse_memory
 from bocage.mapping.layers import LAYERS, OUTSIDE, Frame
 from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
@@ -123,7 +121,7 @@ class Worker:
         how = Forward(self.device, task.cell, "novelty" in task.store.layers, task.precision, self._check)
         with self.permits:
             started = time.perf_counter()
-            _one_core()
+            one_core()
             prediction = infer(task.trained, inputs, window, how)
             return prediction, time.perf_counter() - started
 
@@ -150,19 +148,3 @@ def _nothing(task: Task, window: Window) -> Prediction:
     return Prediction(
         np.zeros((len(task.frame.legend.classes), *shape), np.float32), np.zeros(shape, bool), empty, clear
     )
-
-
-def _one_core() -> None:
-    """Set PyTorch to one thread, so that the order of summation does not depend on the number of cores."""
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
-
-
-@contextmanager
-def cores_given_back() -> Iterator[None]:
-    """Restore PyTorch's number of threads on exit."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

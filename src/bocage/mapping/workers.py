@@ -22,8 +22,9 @@ from typing import Any
 
 from bocage.errors import MappingError
 from bocage.grid import Window
+from bocage.machine import cores_given_back
 from bocage.mapping.settings import Workers
-from bocage.mapping.work import Done, Task, Worker, cores_given_back
+from bocage.mapping.work import Done, Task, Worker
 from bocage.progress import QUIET, Progress
 from bocage.words import quantity
 

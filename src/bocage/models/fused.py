@@ -7,7 +7,7 @@ pixels is valid. The result differs from the layers of PyTorch by rounding only,
 
     series: dates with a valid pixel → own and mean of the neighbourhood → W → energies ─┐
                                                         softmax over dates → Σ a_k h → V_k → norm
-    image:  three rows of the first convolution → second convolution → mean, maximum → W → norm
+    image:  four rows of the first convolution → second convolution in tiles → mean, maximum → W → norm
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from bocage.models.lanes import (
     add_product,
     add_scaled,
     any_of,
+    block,
     compiled,
     constant,
     everywhere,
@@ -77,10 +78,8 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
     filters = -(-second.shape[0] // 8) * 8
     both = torch.zeros(2, filters, project.shape[0])
     both[:, : second.shape[0]] = project.t().reshape(2, second.shape[0], -1)
-    padded = torch.zeros(second.shape[0], -(-first.shape[0] // 8) * 8, 3, 3)
-    padded[:, : first.shape[0]] = second
     prepared = (
-        _taps(first), _padded(bias1), _taps(padded), _padded(bias2), in_eights(_array(both.flatten(0, 1))),
+        _taps(first), _padded(bias1), _turned_taps(second), _padded(bias2), in_eights(_array(both.flatten(0, 1))),
         _array(bias3), _array(scale), _array(shift),
     )  # fmt: skip
     b, height, width = bands.shape[0], *((n - 4) // ratio for n in bands.shape[-2:])
@@ -123,48 +122,50 @@ def _taps(weight: Tensor) -> NDArray[np.float32]:
     return in_eights(_array(weight.permute(2, 3, 1, 0).flatten(0, 2)))
 
 
+def _turned_taps(weight: Tensor) -> NDArray[np.float32]:
+    """(outputs, inputs, 3, 3) → (16, outputs / 8, inputs, 8), multiplied by G on both sides; see `_tiles`."""
+    padded = torch.zeros(len(weight), -(-weight.shape[1] // 8) * 8, 3, 3, dtype=torch.float64)
+    padded[:, : weight.shape[1]] = weight
+    g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
+    turned = torch.einsum("ay,oiyx,bx->abio", g, padded, g).float().flatten(0, 1)
+    return np.stack([in_eights(_array(one)) for one in turned])
+
+
 def _padded(bias: Tensor) -> NDArray[np.float32]:
     padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
     padded[: len(bias)] = _array(bias)
     return padded
 
 
+TOGETHER = 8 if COUNT == 16 else 4
+"""Outputs of three places that are computed together: there are 32 registers for vectors of 16, and 16 for vectors of 8."""
+_one, _three = block(1, 8), block(3, TOGETHER)
+_one_rectified, _three_rectified = block(1, 8, rectified=True), block(3, TOGETHER, rectified=True)
+
+
 @compiled
 def _layer(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
     """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
-    for group in range(weight.shape[0]):
-        o, k = 8 * group, 8 * group * inputs * len(starts)
-        a0, a1, a2, a3 = everywhere(bias, o), everywhere(bias, o + 1), everywhere(bias, o + 2), everywhere(bias, o + 3)
-        a4, a5, a6, a7 = (
-            everywhere(bias, o + 4),
-            everywhere(bias, o + 5),
-            everywhere(bias, o + 6),
-            everywhere(bias, o + 7),
-        )
-        for start in starts:
-            for at in range(start, start + inputs * COUNT, COUNT):
-                x = load(source, at)
-                a0, a1 = add_scaled(a0, x, weight, k), add_scaled(a1, x, weight, k + 1)
-                a2, a3 = add_scaled(a2, x, weight, k + 2), add_scaled(a3, x, weight, k + 3)
-                a4, a5 = add_scaled(a4, x, weight, k + 4), add_scaled(a5, x, weight, k + 5)
-                a6, a7 = add_scaled(a6, x, weight, k + 6), add_scaled(a7, x, weight, k + 7)
-                k += 8
-        at = o * COUNT
-        store(out, at, a0)
-        store(out, at + COUNT, a1)
-        store(out, at + 2 * COUNT, a2)
-        store(out, at + 3 * COUNT, a3)
-        store(out, at + 4 * COUNT, a4)
-        store(out, at + 5 * COUNT, a5)
-        store(out, at + 6 * COUNT, a6)
-        store(out, at + 7 * COUNT, a7)
+    for o in range(0, 8 * weight.shape[0], 8):
+        _one((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
 
 
 @compiled
-def _rectify(values: Any, count: int) -> None:
-    zero = constant(np.float32(0))
-    for at in range(0, count * COUNT, COUNT):
-        store(values, at, largest(load(values, at), zero))
+def _rectified(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
+    """Write the same as `_layer`, 0 at least."""
+    for o in range(0, 8 * weight.shape[0], 8):
+        _one_rectified((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
+
+
+@compiled
+def _three_layers(source: Any, starts: Any, inputs: int, beside: int, weight: Any, bias: Any, out: Any) -> None:
+    """Write what `_rectified` writes for three places, whose inputs have the distance `beside`."""
+    outputs = 8 * weight.shape[0]
+    for o in range(0, outputs, TOGETHER):
+        k = (o - o % 8) * inputs * len(starts) + o % 8
+        _three_rectified(
+            (source, starts, inputs, beside), (weight, k), (bias, o), (out, o * COUNT, outputs * COUNT)
+        )  # fmt: skip
 
 
 @compiled
@@ -291,8 +292,7 @@ def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: A
                 shape = (channels, pixels, reach)
                 _date(flat, mask, t * channels * pixels + corner, t * pixels + corner, line, shape, features)
                 here = hidden[used * width * COUNT :]
-                _layer(features, start, inputs, bands, days[t], here)
-                _rectify(here, width)
+                _rectified(features, start, inputs, bands, days[t], here)
                 _layer(here, start, width, queries, none, energy[used * 8 * COUNT :])
                 seen = flags(mask, t * pixels + centre)
                 for k in range(used * 8 * COUNT, (used + 1) * 8 * COUNT, COUNT):
@@ -325,34 +325,133 @@ def _gather(bands: Any, valid: Any, corner: Any, ratio: int, out: Any) -> None:
 
 
 @compiled
-def _convolved(pixels: Any, ratio: int, weights: Any, ring: Any, both: Any) -> None:
+def _before(a: Any, b: Any, c: Any, d: Any) -> Any:
+    return minus(a, c), plus(b, c), minus(c, b), minus(b, d)
+
+
+@compiled
+def _after(a: Any, b: Any, c: Any, d: Any) -> Any:
+    return plus(plus(a, b), c), minus(minus(b, c), d)
+
+
+@compiled
+def _turned(ring: Any, rows: Any, filters: int, out: Any) -> None:
+    """Write the transform (16, filters) of 4 × 4 pixels that begin at `rows` of the ring."""
+    step = filters * COUNT
+    for c in range(0, step, COUNT):
+        r0, r1, r2, r3 = rows[0] + c, rows[1] + c, rows[2] + c, rows[3] + c
+        a0, a1, a2, a3 = _before(load(ring, r0), load(ring, r1), load(ring, r2), load(ring, r3))
+        r0, r1, r2, r3 = r0 + step, r1 + step, r2 + step, r3 + step
+        b0, b1, b2, b3 = _before(load(ring, r0), load(ring, r1), load(ring, r2), load(ring, r3))
+        r0, r1, r2, r3 = r0 + step, r1 + step, r2 + step, r3 + step
+        c0, c1, c2, c3 = _before(load(ring, r0), load(ring, r1), load(ring, r2), load(ring, r3))
+        r0, r1, r2, r3 = r0 + step, r1 + step, r2 + step, r3 + step
+        d0, d1, d2, d3 = _before(load(ring, r0), load(ring, r1), load(ring, r2), load(ring, r3))
+        _stored(out, c, step, _before(a0, b0, c0, d0))
+        _stored(out, c + 4 * step, step, _before(a1, b1, c1, d1))
+        _stored(out, c + 8 * step, step, _before(a2, b2, c2, d2))
+        _stored(out, c + 12 * step, step, _before(a3, b3, c3, d3))
+
+
+@compiled
+def _stored(out: Any, at: int, step: int, four: Any) -> None:
+    store(out, at, four[0])
+    store(out, at + step, four[1])
+    store(out, at + 2 * step, four[2])
+    store(out, at + 3 * step, four[3])
+
+
+@compiled
+def _products(turned: Any, tiles: int, weight: Any, group: int, out: Any) -> None:
+    """Transforms (tiles, 16, inputs) → (tiles, 16, 8), with the weights of one group of 8 outputs."""
+    inputs = weight.shape[2]
+    start, none = np.empty(1, np.int64), np.zeros(8, np.float32)
+    beside, away = 16 * inputs * COUNT, 16 * 8 * COUNT
+    for e in range(16):
+        k = 8 * inputs * (e * weight.shape[1] + group)
+        for tile in range(0, tiles - 2, 3):
+            start[0], at = tile * beside + e * inputs * COUNT, tile * away + e * 8 * COUNT
+            for o in range(0, 8, TOGETHER):
+                _three((turned, start, inputs, beside), (weight, k + o), (none, 0), (out, at + o * COUNT, away))
+        for tile in range(tiles - tiles % 3, tiles):
+            start[0], at = tile * beside + e * inputs * COUNT, tile * away + e * 8 * COUNT
+            _one((turned, start, inputs, 0), (weight, k), (none, 0), (out, at, 0))
+
+
+@compiled
+def _four(product: Any, at: int) -> Any:
+    step = 8 * COUNT
+    return _after(
+        load(product, at), load(product, at + step), load(product, at + 2 * step), load(product, at + 3 * step)
+    )
+
+
+@compiled
+def _collected(product: Any, down: bool, right: bool, bias: Any, o: int, both: Any, last: int) -> None:
+    """Add the pixels of a tile to the sums and maxima (2, last) of 8 outputs; `down`, `right`: it has a second row, column."""
+    zero = constant(np.float32(0))
+    for f in range(8):
+        at, shift = f * COUNT, everywhere(bias, o + f)
+        a0, a1 = _four(product, at)
+        b0, b1 = _four(product, at + 4 * 8 * COUNT)
+        c0, c1 = _four(product, at + 8 * 8 * COUNT)
+        d0, d1 = _four(product, at + 12 * 8 * COUNT)
+        upper, lower = _after(a0, b0, c0, d0)
+        value = largest(plus(upper, shift), zero)
+        total, top = plus(load(both, (o + f) * COUNT), value), largest(load(both, (last + o + f) * COUNT), value)
+        if down:
+            value = largest(plus(lower, shift), zero)
+            total, top = plus(total, value), largest(top, value)
+        if right:
+            upper, lower = _after(a1, b1, c1, d1)
+            value = largest(plus(upper, shift), zero)
+            total, top = plus(total, value), largest(top, value)
+            if down:
+                value = largest(plus(lower, shift), zero)
+                total, top = plus(total, value), largest(top, value)
+        store(both, (o + f) * COUNT, total)
+        store(both, (last + o + f) * COUNT, top)
+
+
+@compiled
+def _row(pixels: Any, y: int, ratio: int, weights: Any, out: Any) -> None:
+    """Write a row of the first convolution with ReLU, (ratio + 2, filters)."""
+    first, bias = weights
+    inner, inputs, starts = ratio + 2, first.shape[1] // 9, np.empty(3, np.int64)
+    for group in range(0, inner, 3):
+        x = min(group, inner - 3)
+        for k in range(3):
+            starts[k] = ((y + k) * (ratio + 4) + x) * inputs * COUNT
+        _three_layers(pixels, starts, 3 * inputs, inputs * COUNT, first, bias, out[x * first.shape[0] * 8 * COUNT :])
+
+
+@compiled
+def _tiles(pixels: Any, ratio: int, weights: Any, room: Any, both: Any) -> None:
     """Two convolutions of 3 × 3 with ReLU: pixels of a map pixel and around → sum and maximum (2, filters) of the pixels inside.
 
-    `ring` holds three rows of the first convolution.
+    The second one is in tiles of 2 × 2 pixels, with 4 instead of 9 products for each pixel, input and output: F(2 × 2, 3 × 3) of
+    Lavin and Gray (2016, doi:10.1109/CVPR.2016.435). A last row or column that is not inside is not used. `room` holds four rows
+    of the first convolution, the transforms of the tiles of a row, and their products.
     """
     first, bias1, second, bias2, _, _, _, _ = weights
-    inner, filters, last = ratio + 2, first.shape[0] * 8, second.shape[0] * 8
-    one, starts, zero = np.empty(last * COUNT, np.float32), np.empty(3, np.int64), constant(np.float32(0))
-    inputs = first.shape[1] // 9
+    ring, turned, product = room
+    tiles, filters, last = (ratio + 1) // 2, second.shape[2], 8 * second.shape[1]
+    step, rows, zero = filters * COUNT, np.empty(4, np.int64), constant(np.float32(0))
+    line = (2 * tiles + 2) * step
     for w in range(0, 2 * last * COUNT, COUNT):
         store(both, w, zero)
-    for y in range(inner):
-        for x in range(inner):
-            for k in range(3):
-                starts[k] = ((y + k) * (ratio + 4) + x) * inputs * COUNT
-            target = ring[((y % 3) * inner + x) * filters * COUNT :]
-            _layer(pixels, starts, 3 * inputs, first, bias1, target)
-            _rectify(target, filters)
-        if y < 2:
-            continue
-        for x in range(ratio):
-            for k in range(3):
-                starts[k] = (((y - 2 + k) % 3) * inner + x) * filters * COUNT
-            _layer(ring, starts, 3 * filters, second, bias2, one)
-            for w in range(0, last * COUNT, COUNT):
-                value, top = largest(load(one, w), zero), last * COUNT + w
-                store(both, w, plus(load(both, w), value))
-                store(both, top, largest(load(both, top), value))
+    for r in range(0, ratio, 2):
+        for y in range(r + 2 if r else 0, min(r + 4, ratio + 2)):
+            _row(pixels, y, ratio, (first, bias1), ring[(y % 4) * line :])
+        for tile in range(tiles):
+            for k in range(4):
+                rows[k] = ((r + k) % 4) * line + 2 * tile * step
+            _turned(ring, rows, filters, turned[tile * 16 * step :])
+        for group in range(second.shape[1]):
+            _products(turned, tiles, second, group, product)
+            for tile in range(tiles):
+                down, right = r + 1 < ratio, 2 * tile + 1 < ratio
+                _collected(product[tile * 128 * COUNT :], down, right, bias2, 8 * group, both, last)
 
 
 @compiled
@@ -361,18 +460,22 @@ def _image(bands: Any, valid: Any, ratio: int, weights: Any, out: Any) -> None:
 
     `weights` are weight and bias of the two convolutions and of the projection, and the scale and shift of the normalisation.
     """
-    first, _, second, _, project, bias3, scale, shift = weights
+    _, _, second, _, project, bias3, scale, shift = weights
     height, across, width = out.shape
     pixels = np.empty((ratio + 4) ** 2 * (bands.shape[0] + 1) * COUNT, np.float32)
-    ring = np.empty(3 * (ratio + 2) * first.shape[0] * 8 * COUNT, np.float32)
-    filters = second.shape[0] * 8
+    tiles, filters = (ratio + 1) // 2, second.shape[1] * 8
+    room = (
+        np.zeros(4 * (2 * tiles + 2) * second.shape[2] * COUNT, np.float32),
+        np.empty(tiles * 16 * second.shape[2] * COUNT, np.float32),
+        np.empty(tiles * 16 * 8 * COUNT, np.float32),
+    )
     both, vector = np.empty(2 * filters * COUNT, np.float32), np.empty(width * COUNT, np.float32)
     target, start, share = out.reshape(-1), np.zeros(1, np.int64), constant(np.float32(1 / ratio**2))
     for row in range(height):
         for group in range(0, across, COUNT):
             column = min(group, across - COUNT)
             _gather(bands, valid, (row * ratio, column * ratio), ratio, pixels)
-            _convolved(pixels, ratio, weights, ring, both)
+            _tiles(pixels, ratio, weights, room, both)
             for w in range(0, filters * COUNT, COUNT):
                 store(both, w, times(load(both, w), share))
             _layer(both, start, 2 * filters, project, bias3, vector)

@@ -7,7 +7,9 @@ stay in registers. The operations of a pixel and their order do not depend on th
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,93 @@ add_scaled, add_product, where = _operations(_add_scaled, _add_product, _where)
 largest, smallest = _operations(_largest, _smallest)
 plus, minus, times, over = _operations(*map(_binary, ("fadd", "fsub", "fmul", "fdiv")))
 root, exponential = _operations(_root, _exponential)
+
+
+def block(places: int, outputs: int, rectified: bool = False) -> Any:
+    """Return an operation that computes a layer for some places and outputs, whose sums stay in registers.
+
+    A place is a vector of inputs, as those of a pixel inside the map pixels: a weight that is loaded serves all places. The
+    operation has four arguments: (array, list of starts, number of inputs after each start, distance of the places), (weights in
+    eights, position of the first), (bias, position of the first), and (array of the results, position of the first, distance
+    of the places). The results of a place are neighbours, and 0 at least if `rectified`.
+    """
+
+    def typed(_: Any, source: Any, weight: Any, bias: Any, out: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            made = _Block(context, builder, *_parts(builder, signature.args, arguments))
+            sums = made.started(places, outputs)
+            made.add(sums, places, outputs)
+            made.write(sums, rectified)
+            return context.get_dummy_value()
+
+        return types.void(source, weight, bias, out), generate
+
+    return intrinsic(typed)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Generates the instructions of :func:`block`; an array is its type and its value."""
+
+    context: Any
+    builder: Any
+    source: Any
+    weight: Any
+    bias: Any
+    out: Any
+
+    def started(self, places: int, outputs: int) -> dict[tuple[int, int], Any]:
+        """Return the sums of each place and output, which the compiler keeps in registers; they are the bias."""
+        (bias, first), sums = self.bias, {}
+        for cell in product(range(places), range(outputs)):
+            sums[cell] = cgutils.alloca_once(self.builder, _FLOATS)  # type: ignore[no-untyped-call]
+            self.builder.store(self._scalar(bias, self._moved(first, cell[1])), sums[cell])
+        return sums
+
+    def add(self, sums: dict[tuple[int, int], Any], places: int, outputs: int) -> None:
+        """Add the products of all inputs and weights."""
+        builder, (values, starts, inputs, beside), (weights, k) = self.builder, self.source, self.weight
+        count = self.context.make_array(starts[0])(self.context, builder, starts[1]).nitems
+        with cgutils.for_range(builder, count, intp=k.type) as run:
+            start, row = builder.load(self._address(starts, run.index)), builder.mul(run.index, inputs)
+            with cgutils.for_range(builder, inputs, intp=k.type) as one:
+                here, there = self._moved(start, one.index, COUNT), self._moved(k, builder.add(row, one.index), 8)
+                own = [builder.load(self._vector(values, self._moved(here, beside, p)), align=4) for p in range(places)]
+                for j in range(outputs):
+                    factor = self._scalar(weights, self._moved(there, j))
+                    for p in range(places):
+                        total = builder.load(sums[p, j])
+                        builder.store(_call(builder, "llvm.fma", own[p], factor, total), sums[p, j])
+
+    def write(self, sums: dict[tuple[int, int], Any], rectified: bool) -> None:
+        """Write the sums, 0 at least if `rectified`."""
+        builder, (out, at, away) = self.builder, self.out
+        for (p, j), kept in sums.items():
+            total = builder.load(kept)
+            if rectified:
+                total = builder.select(builder.fcmp_ordered(">", total, _same(0)), total, _same(0))
+            builder.store(total, self._vector(out, self._moved(self._moved(at, away, p), j * COUNT)), align=4)
+
+    def _address(self, array: Any, place: Any) -> Any:
+        return _pointer(self.context, self.builder, array[0], array[1], place)
+
+    def _vector(self, array: Any, place: Any) -> Any:
+        return self.builder.bitcast(self._address(array, place), _FLOATS.as_pointer())
+
+    def _scalar(self, array: Any, place: Any) -> Any:
+        return _spread(self.builder, self.builder.load(self._address(array, place), align=4))
+
+    def _moved(self, first: Any, distance: Any, times: int = 1) -> Any:
+        distance = ir.Constant(first.type, distance) if isinstance(distance, int) else distance
+        return self.builder.add(first, self.builder.mul(distance, ir.Constant(first.type, times)))
+
+
+def _parts(builder: Any, kinds: Any, groups: Any) -> Iterator[list[Any]]:
+    """Yield the elements of each tuple."""
+    for kind, group in zip(kinds, groups, strict=True):
+        values = [builder.extract_value(group, i) for i in range(len(kind.types))]
+        pairs = zip(kind.types, values, strict=True)
+        yield [(own, value) if isinstance(own, types.Array) else value for own, value in pairs]
 
 
 def in_eights(matrix: NDArray[np.float32]) -> NDArray[np.float32]:

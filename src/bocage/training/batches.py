@@ -3,7 +3,9 @@
 import queue
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bocage.machine import cores, cores_given_back, one_core
 from bocage.models import Batch, Positions, SourceTensor, moved
 from bocage.samples import Chips, by_window
 from bocage.training.augmentation import NONE, Augmentation, augmented, cut_off
@@ -179,6 +182,29 @@ def shuffled(
     chunks = np.array_split(stored, -(-len(stored) // max(1, held // CHUNK)))
     order = np.concatenate([chunks[k] for k in generator.permutation(len(chunks))])
     return np.concatenate([generator.permutation(part) for part in np.split(order, range(held, len(order), held))])
+
+
+AT_ONCE = 4
+"""Largest number of batches that :func:`side_by_side` keeps in memory."""
+
+
+def side_by_side(work: Callable[[Any], Any], items: Iterable[Any], device: torch.device) -> Iterator[Any]:
+    """Yield the result of `work` for each item, in order; on a CPU, some items at a time on one core each.
+
+    Small batches have operations that are too short to be divided between cores.
+    """
+    many = min(AT_ONCE, cores())
+    if device.type != "cpu" or many == 1:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Any]] = deque()
+    with cores_given_back(), ThreadPoolExecutor(many, "bocage-batch", one_core) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) == many:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class Ahead:

@@ -24,7 +24,7 @@ from bocage.samples import Chips, Draw, Pixels, Samples
 from bocage.samples.unlabelled import cut_valid, scatter
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import thinned
-from bocage.training.batches import batches
+from bocage.training.batches import Ahead, Minibatch, batches, side_by_side
 from bocage.training.loop import logits_of
 from bocage.training.records import Certainties, Certainty
 from bocage.training.trained import Trained
@@ -137,9 +137,13 @@ def _classified(
     where = device_of(device)
     model = trained.model.to(where).eval()
     made = (replace(one, inputs=change(one.inputs)) for one in batches(chips, members, trained.normalisation, SIZE))
-    logits = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, where)[0]
+
+    def logits(one: Minibatch) -> Tensor:
+        return logits_of(lambda batch: trained.scaled(model(batch).float(), batch), iter([one]), where)[0]
+
+    found = torch.cat(list(side_by_side(logits, Ahead(made), where)))
     trained.model.cpu()
-    return torch.softmax(logits, 1)
+    return torch.softmax(found, 1)
 
 
 def partly_hidden(batch: Batch, any_source: bool, generator: np.random.Generator) -> Batch:
