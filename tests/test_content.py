@@ -11,6 +11,7 @@ from affine import Affine
 
 from bocage.grid import Grid
 from bocage.scene import Preparation, make_scene
+from bocage.scene.temperatures import Temperatures
 from bocage.sources import history, open_source, series, stac, table
 from bocage.sources.base import Acquisition, BandFile, Cover
 from bocage.sources.placement import nests
@@ -104,6 +105,22 @@ def test_years_of_a_history_that_are_exchanged(tmp_path):
         for order in (paths, paths[::-1])
     )
     assert one.described != other.described
+
+
+def test_tables_of_one_name_that_are_exchanged(tmp_path):
+    """The temperatures of two places, each in a file of the same name, in the wrong order."""
+    tables = [tmp_path / place / "temperature.csv" for place in ("here", "there")]
+    for path, celsius in zip(tables, (19, 9), strict=True):
+        path.parent.mkdir()
+        days = np.arange("2021-01-01", "2022-01-01", dtype="datetime64[D]")
+        path.write_text("\n".join(["date,temperature", *(f"{day},{celsius}" for day in days)]))
+    source = opened(variables={"red": stack(tmp_path / "red.tif")}, dates=("2021-01-01", "2021-03-01", "2021-06-01"))
+    one, other = (
+        make_scene(source.grid, [source], {"s2": Preparation(temperatures=Temperatures(*order))}).cubes["s2"]
+        for order in (tables, tables[::-1])
+    )
+    assert one.clock.tolist() != other.clock.tolist()
+    assert one.content != other.content
 
 
 def test_another_cloud_mask_of_a_product(tmp_path):

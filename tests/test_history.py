@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.features import rasterize
 
 from bocage.errors import RecipeError, SourceError
 from bocage.grid import Grid, Window
@@ -106,6 +107,22 @@ def test_polygons_have_a_field_for_each_year(parcels):
     assert valid[:, 5, 15].tolist() == [False, True]
     assert not valid[:, 30].any()
     assert not valid[:, :, 45].any()
+
+
+@pytest.mark.parametrize("driver", ["GPKG", "ESRI Shapefile"])
+def test_the_last_polygon_of_the_file_counts_among_many(tmp_path, driver):
+    """GDAL reads those of an area from a GeoPackage in the order of its spatial index."""
+    (x, y), rng = CORNER, np.random.default_rng(0)
+    path = tmp_path / ("parcels.gpkg" if driver == "GPKG" else "parcels.shp")
+    right, down = rng.uniform(-400, 900, (2, 500))
+    shapes = shapely.box(x + right, y - down - 60, x + right + 60, y - down)
+    codes = rng.integers(0, 3, 500)
+    geopandas.GeoDataFrame({"y20": codes}, geometry=shapes, crs=CRS).to_file(path, driver=driver)
+    found = opened({"a": (0,), "b": (1,), "c": (2,)}, path=path, fields={"2020": "y20"}, missing=()).over(GRID)
+    values, valid = found.read(GRID, GRID.window)
+    drawn = rasterize(zip(shapes, codes + 1, strict=True), GRID.shape, 0, transform=GRID.transform)
+    assert np.array_equal(valid[0], drawn > 0)
+    assert np.array_equal(values[0].argmax(0)[drawn > 0] + 1, drawn[drawn > 0])
 
 
 @pytest.mark.parametrize("kind", ["rasters", "polygons"])

@@ -157,6 +157,21 @@ def test_a_fusion_needs_the_dates_of_its_members():
         assert card_for(MODELS.get("mixture"), Config((both, Member("gru")))).same_dates == same
 
 
+def test_series_of_other_dates_are_not_stacked(opened):
+    """As many dates, of another part of the year: the bands of March would be stacked on those of February."""
+    later = (
+        S2.replace("sources.s2", "sources.later")
+        .replace("2021-02-01", "2021-03-01")
+        .replace("2021-07-31", "2021-08-28")
+    )
+    model = (
+        'name = "fusion"\nstrategy = "early"\n[[model.members]]\nnetwork = "gru"\n[model.members.settings]\nunits = 4\n'
+    )
+    opened(model, S2 + S2.replace("sources.s2", "sources.same"))
+    with pytest.raises(ModelError, match=r"date 1 of 's2' is 2021-02-01, and that of 'later' 2021-03-01"):
+        opened(model, S2 + later)
+
+
 class Own(torch.nn.Module):
     """A network from outside the package, which is no ``Network``."""
 
@@ -376,6 +391,17 @@ def test_members_trained_on_other_days_or_values_are_trained_again(tmp_path, pai
     of_others = replace(trainer_of(run, BRIEF), samples=samples)
     of_others.train(0, tmp_path / "pair", progress)
     assert not any("complete" in line for line in progress.words)
+
+
+def test_members_of_bands_of_other_names_are_trained_again(opened, tmp_path):
+    """A band that is declared as red gets its share of the brightness: the files may have been named b1 and b2 before."""
+    unnamed = S2.replace("red =", "b1 =").replace("nir =", "b2 =").replace('indices = ["ndvi"]\n', "")
+    named = unnamed.replace("b1 =", "red =").replace("b2 =", "nir =")
+    model = 'name = "patchwork"\npreset = "small"\nshares = true\nmembers = 2'
+    for sources in (unnamed, named):
+        run, progress = opened(model, sources.partition("fill =")[0]), Told()
+        trainer_of(run, BRIEF | {"steps": (0, 2)}).train(0, tmp_path / "here", progress)
+        assert not any("complete" in line or "resumes" in line for line in progress.words)
 
 
 def test_a_damaged_member_is_trained_again(tmp_path, pair):

@@ -1,5 +1,6 @@
 """Models that compare dates by position, applied to series of other days."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.training import Choice, Region, Trained, Training, remarks
 from bocage.training.positions import moved
-from bocage.training.records import SourceRecord
+from bocage.training.records import SourceRecord, _common, record_of
 from bocage.training.sites import _differences
 from conftest import FOREST, GRU, S2
 
@@ -58,6 +59,19 @@ def test_what_has_no_day_or_no_common_position_is_not_compared():
     of_sites = replace(two, days=(1, 2, 3, 4))
     assert not len(moved(of_sites, two)), "days of several sites"
     assert not len(moved(record(["2021-01-01", "2021-03-01"], regular=True), two)), "without days"
+
+
+def test_days_of_several_sites_are_compared_with_those_of_the_first():
+    """The record has the days of all sites, and a model by position has learnt two dates: January and March."""
+    then = _common({"a": record(["2021-01-01", "2021-03-01"]), "b": record(["2021-01-11", "2021-03-13"])})
+    assert len(then.days) == 4
+    assert moved(then, record(["2022-06-01", "2022-08-01"])) == pytest.approx([151, 153], abs=0.8)
+    assert record_of(json.loads(json.dumps(then.as_dict()))) == then
+    assert "of_first" not in record(["2021-01-01"]).as_dict(), "models of one site keep their fingerprint"
+    other = _common(
+        {"a": record(["2021-01-01", "2021-03-01"]), "b": record(["2021-01-11", "2021-02-01", "2021-03-13"])}
+    )
+    assert not len(moved(other, record(["2022-06-01", "2022-08-01"]))), "without common positions"
 
 
 def test_filled_series_are_compared_by_their_start():

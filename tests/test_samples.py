@@ -19,9 +19,9 @@ from rasterio import features
 from shapely.geometry import LineString, Point, Polygon, box
 
 from bocage.errors import SamplesError
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Ratio, Window
 from bocage.legend import LandClass, Legend
-from bocage.models import Footprint, SourceTensor
+from bocage.models import Footprint, InputSpec, SourceTensor
 from bocage.preflight.polygons import check_polygons
 from bocage.samples import Reference, Split, Survey, make_samples
 from bocage.samples.doubtful import features_to_judge, overlaps_of
@@ -38,7 +38,7 @@ from bocage.sources import image, open_source, series
 from bocage.testing import Place, fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 from bocage.training import batches as training_batches
-from bocage.training.augmentation import shifted, thinned, turned
+from bocage.training.augmentation import Augmentation, augmented, gridded, shifted, thinned, turned
 from bocage.training.batches import Ahead, batches, make_batch, shuffled, side_by_side
 from bocage.training.scaling import Normalisation
 from conftest import not_finite
@@ -517,20 +517,34 @@ def test_constant_bands_and_bands_in_small_units_are_scaled():
         assert 1e-9 < norm.scale["flux"][-1] < 1e-7
 
 
+def test_regular_dates_move_by_days_of_the_calendar():
+    """In winter, ten days of the calendar are one or two thermal days, which are the days of the tensor."""
+    spec = InputSpec("s2", ("red",), 4, Ratio())
+    cut = SimpleNamespace(dates=np.arange(4, dtype=np.int32) * 10 + 18993)
+    step = gridded({"s2": spec, "s1": replace(spec, regular=False)}, {"s2": cut, "s1": cut})
+    assert step == {"s2": 10}
+    thermal = torch.tensor([[0, 1, 3, 8]], dtype=torch.int32)
+    series = SourceTensor(torch.arange(4.0).reshape(1, 4, 1, 1, 1), torch.ones((1, 4, 1, 1), dtype=torch.bool), thermal)
+    moved = augmented({"s2": series}, Augmentation(jitter=12, gridded=step), np.random.default_rng(0))["s2"]
+    assert moved.values.ravel().tolist() in ([0, 0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 3]), (
+        "one date earlier or later at most"
+    )
+
+
 def test_seasons_move_and_dates_go_missing():
     generator = np.random.default_rng(0)
     values = np.arange(1, 61, dtype=np.float32).reshape(4, 5, 1, 1, 3).repeat(3, 3)
     valid, days = np.ones((4, 5, 3, 3), bool), np.tile(np.arange(5, dtype=np.int32) * 10, (4, 1))
     shift = np.array([0, 10, -20, 4])
     series = SourceTensor(*map(torch.from_numpy, (values, valid, days)))
-    moved = shifted(series, shift, gridded=True)
+    moved = shifted(series, shift, 10)
     later = moved.values.numpy()
     assert np.array_equal(moved.days, days)
     assert np.array_equal(later[0], values[0])
     assert np.array_equal(later[1, 1:], values[1, :-1]), "ten days later: every date shows the one before"
     assert np.array_equal(later[2, :3], values[2, 2:])
     assert np.array_equal(later[3], values[3]), "less than half a step moves nothing"
-    native = shifted(series, shift, gridded=False)
+    native = shifted(series, shift)
     assert np.array_equal(native.values, values)
     assert np.array_equal(native.days.numpy() - days, np.tile(shift[:, None], (1, 5)))
     valid[2, 1:] = False

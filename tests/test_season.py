@@ -18,7 +18,7 @@ from bocage.errors import EvaluationError, ModelError, SceneError
 from bocage.evaluation import AtDay, Curve, SeasonScore
 from bocage.evaluation.season import Interval, first_reached, interval
 from bocage.jobs.run import run
-from bocage.jobs.season import Asked, season
+from bocage.jobs.season import Asked, Work, season
 from bocage.layout import RunLayout
 from bocage.models import SourceTensor
 from bocage.recipe import read_recipe
@@ -26,10 +26,11 @@ from bocage.reliability import Reliability, reliability
 from bocage.run import open_run, open_scene
 from bocage.run.stages import Run
 from bocage.samples import Cut, SiteCuts
-from bocage.scene import scene_until
+from bocage.scene import filtered_until, scene_until
 from bocage.sources import alphaearth
 from bocage.training import Trained, Trainer, at_cutoff, fixed_dates, proposed
 from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.batches import make_batch
 from bocage.training.calibration import Calibration
 from conftest import FOREST, GRU, PAN_MS, S2, Told
 
@@ -61,7 +62,7 @@ def test_a_cut_off_is_the_same_for_all_series_and_leaves_a_valid_date():
         made = cut_off(
             batch,
             dates,
-            Augmentation(cutoff=0.5, each_series=each, gridded=frozenset({"past"})),
+            Augmentation(cutoff=0.5, each_series=each, gridded={"past": 365}),
             np.random.default_rng(1),
         )
         assert made["image"] is image
@@ -311,6 +312,59 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert shown.curves().query("measure == 'f1'")["class"].unique().tolist() == list(found.once.names)
     assert "2021-02-28" in shown._repr_html_()
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
+
+
+def test_series_of_dates_beside_a_gap_filled_one_keep_the_dates_of_the_training(recipe, tmp_path):
+    """The gap-filled series is filled again; later dates of the other are masked, not left out."""
+    both = S2 + NATIVE.replace("[sources.s2]", "[sources.native]")
+    parsed = read_recipe(recipe(FOREST, both), ("split.draws=1",))
+    run(parsed, tmp_path / "out", ("train",))
+    opened = open_run(parsed, tmp_path / "out", stages=("train",))
+    until = day(4, 30)
+    samples = Work.of(opened, Asked((until,)), Told())._samples(until)
+    some, whole = np.arange(20), opened.samples
+    for name, known in samples.cuts.items():
+        assert np.array_equal(known.days, whole.cuts[name].days)
+    (values, valid), (before, valid_before) = (one.cuts["native"].read(some) for one in (samples, whole))
+    early = whole.cuts["native"].dates <= (until - DAY).days
+    assert not valid[:, ~early].any()
+    assert (valid[:, early] == valid_before[:, early]).all()
+    assert (values[:, early] == before[:, early]).all()
+    trained = Trained.load(opened.layout.split(0).model.path)
+    rows = trained.model.table.rows(make_batch(samples.chips, some, trained.normalisation))
+    assert rows.shape[1] == trained.model.forest.n_features_in_
+    with pytest.raises(ModelError, match="columns were given, but the forest was trained on"):
+        trained.model._probabilities(rows[:, :-1])
+
+
+def test_the_speckle_filter_uses_no_date_after_the_cut_off(recipe, tmp_path):
+    """As in a map until the day; the model is given the dates of its training."""
+    radar = NATIVE.replace("sources.s2", "sources.radar")
+    radar = radar.replace(
+        'quality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\nindices = ["ndvi"]\n',
+        "scale = 0.0001\noffset = -60\n",
+    )
+    radar = radar.replace(" }\n", " }\nspeckle = { window = 3 }\n", 1)
+    parsed = read_recipe(recipe(FOREST, S2 + radar), ("split.draws=1", 'model.sources=["radar"]'))
+    opened = open_run(parsed, tmp_path / "out", stages=("train",))
+    until, told = day(4, 30), Told()
+    samples = Work.of(opened, Asked((until,)), told)._samples(until)
+    assert any("speckle filter of 'radar'" in word for word in told.words)
+    some, number = np.arange(20), (until - DAY).days
+    known, whole = samples.cuts["radar"], opened.samples.cuts["radar"]
+    assert np.array_equal(known.days, whole.days)
+    early = whole.dates <= number
+    values, valid = known.read(some)
+    assert not valid[:, ~early].any()
+    assert (values[:, ~early] == 0).all()
+    mapped = scene_until(opened.scene, until, ["radar"]).cubes["radar"]
+    block = mapped.read(mapped.grid.window)
+    pixels = samples.pixels(some)
+    at = block.values[:, :, pixels.row, pixels.column]  # (T, C, N)
+    assert np.allclose(values[..., 0, 0][:, early], at.transpose(2, 0, 1), atol=1e-5)
+    assert not np.allclose(whole.read(some)[0][:, early], values[:, early])
+    nothing = filtered_until(opened.scene.cubes["radar"], 0)
+    assert (nothing.read(nothing.grid.window).values == 0).all()
 
 
 @pytest.mark.slow

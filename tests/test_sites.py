@@ -265,6 +265,8 @@ def test_leave_one_out_is_scored_by_site(lands, tmp_path):
         score["sites"][name]["overall_accuracy"]["mean"] for name in ("north", "south")
     ]
     assert score["design"]["stratified_by"] == "site"
+    probed = [(draw["neighbour"], draw["leaks"]) for draw in score["trust"]]
+    assert probed == [(None, False)] * 2, "no training polygon is on the ground of the tested site"
 
 
 def test_another_order_of_the_sites_is_another_training(lands, tmp_path):

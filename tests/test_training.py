@@ -301,7 +301,9 @@ def test_windows_with_a_larger_halo_on_one_side_do_not_turn(windows, size, turns
     """They would turn around their own middle, and the labels around theirs."""
     inputs, footprints = {"pan": InputSpec("pan", ("pan",), 1, Ratio())}, {"pan": Footprint(size, 16)}
     model = SimpleNamespace(inputs=inputs, footprints=footprints, any_source=False)
-    task = SimpleNamespace(settings=Training(augment=True), model=model, chips=SimpleNamespace(windows=windows))
+    task = SimpleNamespace(
+        settings=Training(augment=True), model=model, chips=SimpleNamespace(windows=windows, cuts={})
+    )
     assert loop._augmentation(task).turns == turns
 
 

@@ -178,6 +178,22 @@ def test_years_in_several_recipes_are_those_of_one(world, tmp_path):
     assert found.trends.slope == pytest.approx(whole.trends.slope, abs=1e-4, nan_ok=True)
 
 
+def test_the_clear_share_of_a_parcel_in_two_tiles_is_not_counted_twice():
+    """Two tiles of a satellite overlap: 30 % of the parcel is clear in both. A parcel across their border has the sum."""
+
+    def tile(clear, inside):
+        return Observations(np.array([18000]), np.array([[clear]]), np.array([[0.5 * clear]]), np.array([inside]))
+
+    for first, second, expected in (
+        ((0.3, 1), (0.3, 1), 0.3),
+        ((0.3, 0.5), (0.3, 0.5), 0.6),
+        ((0.8, 1), (0.0, 1), 0.8),
+    ):
+        found = Observations.together([tile(*first), tile(*second)])
+        assert found.clear == pytest.approx(expected)
+        assert found.values() == pytest.approx(0.5)
+
+
 def test_parcels_with_too_few_clear_dates_are_reported_and_kept(world, tmp_path):
     recipe, *_ = world
     shapes = [SHAPES[0], shapely.box(200, 200, 210, 210), shapely.box(50, 5, 60, 15)]  # outside, and mostly outside

@@ -36,6 +36,8 @@ ARCHIVES = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR"}
 """First bytes of archives that GDAL does not open here → their name."""
 GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError)
 """What pyogrio raises where GDAL cannot read or write a file, a layer, a field or a feature."""
+INDEXED = (".gpkg", ".sqlite", ".db", ".tab", ".gdb")
+"""Endings of formats from which GDAL may read the features of an area, or of a condition, in the order of an index."""
 GML = {"WRITE_GFS": "NO", "GML_ATTRIBUTES_TO_OGR_FIELDS": "YES"}
 """GDAL's options for GML: no file is written beside the data, and attributes are fields (INSPIRE has the crop in one)."""
 
@@ -151,18 +153,27 @@ def filled_names(names: Sequence[str], numbers: Iterable[int]) -> list[str]:
 def features_of(
     layer: VectorLayer, columns: Sequence[str] = (), where: str = "", **how: Any
 ) -> tuple[str, NDArray[Any], dict[str, NDArray[Any]]]:
-    """Return the CRS of a layer (empty: none), the geometries (WKB) and the fields `columns` of its features.
+    """Return the CRS of a layer (empty: none), the geometries (WKB) and the fields `columns` of its features, in their order.
 
     A field that the layer does not have is left out. `where`, if not empty, is an SQL condition; `how` are further settings of
     :func:`pyogrio.raw.read`.
     """
     # With a condition, all fields are read: FlatGeobuf tests only those that are.
     chosen = None if where else list(columns)
-    meta, _, wkb, values = pyogrio.raw.read(
-        layer.address, layer=layer.name, where=where or None, columns=chosen, **how, **layer.options
+    by_index = ("bbox" in how or bool(where)) and layer.address.lower().endswith(INDEXED)
+    meta, numbers, wkb, values = pyogrio.raw.read(
+        layer.address,
+        layer=layer.name,
+        where=where or None,
+        columns=chosen,
+        return_fids=by_index,
+        **how,
+        **layer.options,
     )
-    known = dict(zip(meta["fields"].tolist(), values, strict=True))
-    return str(meta["crs"] or ""), wkb, {name: known[name] for name in columns if name in known}
+    order: Any = np.argsort(numbers, kind="stable") if by_index else slice(None)
+    shapes: Any = wkb if wkb is None else wkb[order]  # geometries may not be asked for
+    known = {name: column[order] for name, column in zip(meta["fields"].tolist(), values, strict=True)}
+    return str(meta["crs"] or ""), shapes, {name: known[name] for name in columns if name in known}
 
 
 def layers_of(address: str) -> list[tuple[str, str | None]]:

@@ -95,6 +95,8 @@ class Observations:
     """Share of each parcel that is clear (P, D)."""
     total: NDArray[np.float64]
     """Sum of the index over the clear pixels, weighted by their share of the parcel (P, D)."""
+    inside: NDArray[np.float64] | None = None
+    """Share of each parcel that is on the grid of the source (P,); None: all of it."""
 
     def values(self) -> NDArray[np.float64]:
         """Return the mean index over the clear pixels (P, D); NaN without one."""
@@ -103,14 +105,21 @@ class Observations:
 
     @classmethod
     def together(cls, parts: Sequence["Observations"]) -> "Observations":
-        """Return the observations of the same parcels by several sources; those of one day are added."""
+        """Return the observations of the same parcels by several sources; those of one day are added.
+
+        Where sources overlap, as tiles of a satellite do, they see the same pixels of a parcel: its clear share is then the mean,
+        or the largest one, and not the sum.
+        """
         days = np.unique(np.concatenate([one.days for one in parts]))
-        clear, total = np.zeros((2, len(parts[0].clear), len(days)))
+        clear, total, inside, most = np.zeros((4, len(parts[0].clear), len(days)))
         for one in parts:
             for k, day in enumerate(np.searchsorted(days, one.days)):  # a day can come twice
                 clear[:, day] += one.clear[:, k]
                 total[:, day] += one.total[:, k]
-        return cls(days, clear, total)
+                inside[:, day] += 1.0 if one.inside is None else one.inside
+                most[:, day] = np.maximum(most[:, day], one.clear[:, k])
+        once = np.maximum(most, clear / np.where(inside > 1 + 1e-6, inside, 1.0))
+        return cls(days, once, total * np.divide(once, clear, out=np.zeros_like(clear), where=clear > 0))
 
 
 @dataclass(frozen=True)
@@ -164,10 +173,13 @@ def observe(cube: Cube, parcels: Zones, settings: Settings, progress: Progress) 
     groups = list(_groups(cube, settings.season))
     days = np.concatenate([group.days[kept] for group, kept in groups]) if groups else np.zeros(0)
     clear, total = np.zeros((2, len(parcels), len(days)))
+    covered = np.zeros(len(parcels))
     size, tree, tiles = shapely.area(parcels.shapes), shapely.STRtree(parcels.shapes), list(cube.grid.tiles(TILE))
     for done, tile in enumerate(tiles, start=1):
         near = np.sort(tree.query(shapely.box(*cube.grid.crop(tile).bounds), predicate="intersects"))
         parts = {int(k): _part(parcels.shapes[k], cube, tile) for k in near}
+        for k, (_, weight) in parts.items():
+            covered[k] += weight.sum() * cube.grid.resolution**2 / size[k]
         at = 0
         for group, kept in groups if parts else ():
             block = group.read(tile)
@@ -178,7 +190,7 @@ def observe(cube: Cube, parcels: Zones, settings: Settings, progress: Progress) 
                 total[k, at : at + len(values)] += (seen * values[:, place]).sum(1)
             at += len(values)
         progress.step(f"{cube.name}: {settings.index} of parcels", done, len(tiles))
-    return Observations.together([Observations(days.astype(np.int64), clear, total)])
+    return Observations(days.astype(np.int64), clear, total, covered)
 
 
 def _groups(cube: Cube, season: Season) -> Iterator[tuple[Cube, NDArray[np.bool_]]]:

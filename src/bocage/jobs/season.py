@@ -24,12 +24,12 @@ from bocage.reliability import reliability
 from bocage.run import Run, held, open_run, segment_first
 from bocage.samples import Cut, Samples
 from bocage.samples.cut import cut
-from bocage.scene import Cube, scene_until, series_of
+from bocage.scene import Cube, filtered_until, scene_until, series_of
 from bocage.textfile import write_csv
 from bocage.training import Trained, Trainer, at_cutoff, check_single, fixed_dates, proposed
 from bocage.words import Note
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same settings change."""
 ONCE, RETRAINED = "once", "retrained"
 
@@ -131,6 +131,11 @@ class Work:
         return [name for name, cube in self.series.items() if cube.preparation.fill]
 
     @cached_property
+    def filtered(self) -> list[str]:
+        """Names of the series of acquisition dates with a filter over all dates."""
+        return [n for n, cube in self.series.items() if cube.preparation.speckle and not cube.preparation.fill]
+
+    @cached_property
     def fixed(self) -> tuple[str, ...]:
         """Names of the series that keep the model from maps until a day."""
         choice, scene = self.run.recipe.choice, self.run.scene
@@ -151,6 +156,11 @@ class Work:
         if self.filled:
             self.progress.say(
                 f"Gaps of {_listed(self.filled)} are filled for each cut-off from the acquisitions until it: the samples are cut "
+                "again for each."
+            )
+        if self.filtered:
+            self.progress.say(
+                f"The speckle filter of {_listed(self.filtered)} uses the acquisitions until each cut-off: the samples are cut "
                 "again for each."
             )
         if kept := [name for name in self.run.samples.cuts if name not in self.series]:
@@ -176,17 +186,25 @@ class Work:
         return self._written(time.monotonic() - started)
 
     def _samples(self, day: datetime.date) -> Samples:
-        """Return the samples with their series until a day; those of gap-filled series are cut again."""
+        """Return the samples with their series until a day: later dates are masked; filled and filtered series are cut again.
+
+        The model is given the dates that it was trained on; gaps are filled at the same regular dates.
+        """
         samples, number = self.run.samples, (day - EPOCH).days
         cuts = {name: one.until(number) for name, one in samples.cuts.items() if isinstance(one, Cut)}
-        if not self.filled or number >= max(int(cube.source.days[-1]) for cube in self.series.values()):
+        renewed = [*self.filled, *self.filtered]
+        if not renewed or number >= max(int(cube.source.days[-1]) for cube in self.series.values()):
             return replace(samples, cuts=cuts)
         scene, recipe = scene_until(self.run.scene, day, samples.cuts), self.run.recipe
+        filtered = {name: filtered_until(self.series[name], number) for name in self.filtered}
+        scene = replace(scene, cubes={**scene.cubes, **filtered})
         network = recipe.choice.build(self.run.scene, samples.legend)
-        known = {name: footprint for name, footprint in network.footprints.items() if name in scene.cubes}
+        known = {name: network.footprints[name] for name in renewed if name in scene.cubes}
         pixels = samples.pixels(np.arange(len(samples.label)))
         again, _ = cut(scene, pixels, _Needs(known), self.folder.scratch / "samples", QUIET)
-        return replace(samples, cuts={name: again.get(name, cuts[name].until(-1)) for name in cuts})
+        gone = {name: cuts[name].until(-1) for name in self.filled}  # without a date until the day
+        masked = {name: again[name].until(number) for name in filtered}
+        return replace(samples, cuts={**cuts, **gone, **again, **masked})
 
     def _at(self, trained: Trained, samples: Samples, k: int) -> AtDay:
         """Return the result of a model at the test pixels of draw `k`."""

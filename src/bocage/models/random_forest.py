@@ -75,6 +75,10 @@ class Model(Network):
 
     def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
         assert self.forest is not None
+        if rows.shape[1] != self.forest.n_features_in_:  # the trees read beyond the end of shorter rows
+            raise ModelError(
+                f"random_forest: {rows.shape[1]} columns were given, but the forest was trained on {self.forest.n_features_in_}."
+            )
         parts = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
         probabilities = np.zeros((len(rows), self.n_classes), np.float32)
         with ThreadPoolExecutor(max(1, min(len(parts), torch.get_num_threads()))) as pool:

@@ -50,6 +50,7 @@ from bocage.run.parts import polygons_by_region, score_by_part
 from bocage.run.sets import promised_by
 from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Samples
+from bocage.samples.ground import APART
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
 from bocage.training import (
@@ -388,10 +389,24 @@ def score_of_draw(samples: Samples, k: int, predictions: Predictions, metrics: t
         return Score((matrix,), metrics, _design(samples, k))
     used = np.concatenate([draw.train, draw.validation])
     used = used[samples.label[used] >= 0]
-    places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
+    places = _probed(samples, used, draw.test)
     units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
     trust = trust_of(predictions, samples.label[used], places, units)
     return Score((matrix,), metrics, _design(samples, k), (trust,))
+
+
+def _probed(
+    samples: Samples, used: NDArray[np.int64], test: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the places of training and of test pixels, from which the leakage is probed.
+
+    None without places, and for a site that is left out if no training pixel is on its ground: all are equally far.
+    """
+    if samples.place is None:
+        return None
+    places = samples.place[used], samples.place[test]
+    own, tested = (np.unique(np.round(place[:, 1] / APART)) for place in places)  # sites are apart from west to east
+    return places if np.isin(own, tested).any() else None
 
 
 def _design(samples: Samples, k: int) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from bocage.scene.reading import in_strips, keep_blocks
 from bocage.scene.scene import Scene, make_scene, prepare_scene
 from bocage.scene.scenes import Scenes, limited
 from bocage.scene.speckle import Speckle
-from bocage.scene.until import scene_until, series_of
+from bocage.scene.until import filtered_until, scene_until, series_of
 
 __all__ = [
     "INDICES", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Scenes", "Speckle",
-    "in_strips", "keep_blocks", "limited", "make_scene", "origins_of", "prepare_scene", "scene_until", "series_of",
+    "filtered_until", "in_strips", "keep_blocks", "limited", "make_scene", "origins_of", "prepare_scene", "scene_until",
+    "series_of",
 ]  # fmt: skip

@@ -168,8 +168,15 @@ class Cube:
 
     @property
     def content(self) -> str:
-        """Digest of what is read: dates, decoding and masks, wherever they are from, and the files of each acquisition."""
-        return digest(self.source.described, self._files_of_each(None))
+        """Digest of what is read: dates, decoding and masks, wherever they are from, files of each acquisition, tables."""
+        return digest(self.source.described, self._files_of_each(None), *self._tables_of_one_name)
+
+    @property
+    def _tables_of_one_name(self) -> tuple[str, ...]:
+        """Digests of the tables that the days depend on, if they have one name: paths count by name, and could be exchanged."""
+        tables = self.preparation.tables
+        alike = len({path.name for path in tables}) < len(tables)
+        return tuple(fingerprint(path) for path in tables) if alike else ()
 
     def _files_of_each(self, members: tuple[int, ...] | None) -> list[tuple[str, ...]]:
         """Return the digests of the files of each acquisition: with those of all in one order, two could be exchanged."""

@@ -46,3 +46,17 @@ class Speckle:
         with np.errstate(divide="ignore"):
             decibels = np.where(filtered > 0, 10 * np.log10(filtered), values)
         return np.asarray(decibels * inside, np.float32)
+
+
+@dataclass(frozen=True)
+class SpeckleUntil(Speckle):
+    """The filter as it is known on a day: from the first dates of a series only; the others are 0."""
+
+    known: int = 0
+    """Number of the first dates."""
+
+    def apply(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return filtered values (time, band, y, x) in dB; 0 where not `valid` (time, y, x), or later."""
+        filtered = np.zeros_like(values)
+        filtered[: self.known] = super().apply(values[: self.known], valid[: self.known])
+        return filtered

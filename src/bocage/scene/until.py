@@ -8,6 +8,7 @@ from bocage.days import EPOCH, date_of
 from bocage.errors import SceneError
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
+from bocage.scene.speckle import SpeckleUntil
 from bocage.sources import ObjectsSource
 from bocage.sources.until import describes_a_year, is_series, until
 
@@ -69,3 +70,11 @@ def scene_until(scene: Scene, day: datetime.date, names: Iterable[str] | None = 
         if source is not None:
             cubes[key] = cube if source is cube.source else replace(cube, source=source, prepared=None)
     return replace(scene, cubes=cubes)
+
+
+def filtered_until(cube: Cube, day: int) -> Cube:
+    """Return a series with all its dates, whose speckle filter uses those until `day` only, in days since 1970-01-01."""
+    p = cube.preparation
+    assert p.speckle is not None
+    speckle = SpeckleUntil(p.speckle.window, int((cube.source.days <= day).sum()))
+    return replace(cube, preparation=replace(p, speckle=speckle), prepared=None)

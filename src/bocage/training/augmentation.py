@@ -1,13 +1,14 @@
 """Data augmentation of training samples: rotations and reflections, temporal shifts, masked dates, cut-offs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.models import Batch, SourceTensor
+from bocage.models import Batch, InputSpec, SourceTensor
+from bocage.samples import AnyCut
 
 NEVER = np.iinfo(np.int64).max
 """Day of the first valid date of a series without one."""
@@ -27,11 +28,18 @@ class Augmentation:
     """Probability that the dates of a sample after a random day are masked, the same day for all its series."""
     each_series: bool = False
     """Whether every series keeps a valid date at a cut-off; otherwise one of them does."""
-    gridded: frozenset[str] = frozenset()
-    """Sources with regular dates: a shift moves their values to neighbouring dates. For other sources it changes the days."""
+    gridded: Mapping[str, int] = field(default_factory=dict)
+    """Source with regular dates → step between them in calendar days: a shift moves its values to neighbouring dates. For other
+    sources, it changes the days."""
 
 
 NONE = Augmentation()
+
+
+def gridded(inputs: Mapping[str, InputSpec], cuts: Mapping[str, AnyCut]) -> dict[str, int]:
+    """Return source with regular dates → step between its first two dates in calendar days, at least 1."""
+    dates = {name: cuts[name].dates for name, spec in inputs.items() if spec.regular and name in cuts}
+    return {name: max(1, int(own[1] - own[0])) if len(own) > 1 else 1 for name, own in dates.items()}
 
 
 def augmented(batch: Batch, how: Augmentation, generator: np.random.Generator) -> Batch:
@@ -43,7 +51,7 @@ def augmented(batch: Batch, how: Augmentation, generator: np.random.Generator) -
     for name, tensor in batch.items():
         done = turned(tensor, symmetry) if symmetry.any() else tensor
         if done.days.shape[1] > 1:
-            done = shifted(done, shift, name in how.gridded) if shift.any() else done
+            done = shifted(done, shift, how.gridded.get(name, 0)) if shift.any() else done
             done = thinned(done, how.date_dropout, generator) if how.date_dropout else done
         result[name] = done
     return result
@@ -62,14 +70,18 @@ def turned(tensor: SourceTensor, symmetry: NDArray[np.int64]) -> SourceTensor:
     return SourceTensor(torch.from_numpy(values), torch.from_numpy(valid), tensor.days)
 
 
-def shifted(tensor: SourceTensor, shift: NDArray[np.int64], gridded: bool) -> SourceTensor:
-    """Shift the series of each sample by ``shift`` days; with regular dates, the first and the last date are repeated."""
+def shifted(tensor: SourceTensor, shift: NDArray[np.int64], step: int = 0) -> SourceTensor:
+    """Shift the series of each sample by ``shift`` days; with regular dates, the first and the last date are repeated.
+
+    `step` is the number of calendar days between two regular dates; 0: the dates are not regular. The days of the tensor may be
+    thermal days, which are not as far apart.
+    """
     days = tensor.days.numpy()
-    if not gridded:
+    if not step:
         later = (days + shift[:, None]).astype(np.int32)
         return SourceTensor(tensor.values, tensor.valid, torch.from_numpy(later))
     dates = days.shape[1]
-    steps = np.rint(shift / max(1, int(days[0, 1] - days[0, 0]))).astype(np.int64)
+    steps = np.rint(shift / step).astype(np.int64)
     source = np.clip(np.arange(dates) - steps[:, None], 0, dates - 1)
     rows = np.arange(len(days))[:, None]
     return SourceTensor(tensor.values[rows, source], tensor.valid[rows, source], tensor.days)

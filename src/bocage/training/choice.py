@@ -63,14 +63,17 @@ class Choice:
         UnknownNameError
             No model has this name.
         ModelError
-            The network does not accept these sources or settings, or a series is gap-filled and is to be cut off.
+            The network does not accept these sources or settings, a series is gap-filled and is to be cut off, or series that
+            are to be stacked have other dates.
         SceneError
             Cut-offs are wanted, and there is no series, or a source is computed from all dates.
         """
         from bocage.training.cutoffs import check_cutoff
+        from bocage.training.stacked import check_stacked
 
         network = self.network(input_specs(scene), len(legend.classes))
         check_cutoff(self.training, scene, network)
+        check_stacked(self, scene)
         return network
 
     def network(self, inputs: Mapping[str, InputSpec], n_classes: int) -> "Network":

@@ -31,7 +31,7 @@ from bocage.models.base import Criterion
 from bocage.progress import QUIET, Progress, Sent, listening
 from bocage.samples import Chips, Draw
 from bocage.training import checkpoint
-from bocage.training.augmentation import Augmentation
+from bocage.training.augmentation import Augmentation, gridded
 from bocage.training.batches import Ahead, Minibatch, batches
 from bocage.training.checkpoint import State
 from bocage.training.curves import Epoch
@@ -81,7 +81,9 @@ class Task:
     @property
     def identity(self) -> str:
         """Digest of everything that determines the weights, except the machine."""
-        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network)
+        # The names of the bands are in no shape, and some networks treat bands of reflectance otherwise than others.
+        named = dict(self.model.inputs)
+        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network, named)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
         arrays = [self.draw.train, self.draw.validation, self.coarser]
         return digest_of(
@@ -412,9 +414,9 @@ def _augmentation(task: Task) -> Augmentation:
     if task.chips.windows:  # they turn around their own middle, which is that of the labels only with equal halos
         finer = {name: inputs[name].ratio.finer for name in footprints}
         turns = turns and all(2 * f.before + finer[name] == f.size for name, f in footprints.items())
-    gridded = frozenset(name for name, spec in inputs.items() if spec.regular)
     each = not task.model.any_source
-    return Augmentation(turns, settings.jitter, settings.date_dropout, settings.cutoff, each, gridded)
+    steps = gridded(inputs, task.chips.cuts)
+    return Augmentation(turns, settings.jitter, settings.date_dropout, settings.cutoff, each, steps)
 
 
 def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:

@@ -39,9 +39,10 @@ def moved(then: SourceRecord, now: SourceRecord, opposite: bool = False) -> NDAr
     if then.fill and now.fill:
         start, before = (date.fromisoformat(one.fill[1]) for one in (now, then) if one.fill)
         return _of_season(np.full(then.spec.dates, (start - before).days), opposite)
-    if then.spec.regular or now.spec.regular or len(then.days) != len(now.days):  # no days, or those of several sites
+    known, days = then.by_position, now.by_position
+    if then.spec.regular or now.spec.regular or len(known) != len(days):  # no days, or those of several sites
         return np.zeros(0)
-    return _of_season(np.array(now.days) - np.array(then.days), opposite)
+    return _of_season(np.array(days) - np.array(known), opposite)
 
 
 def _dated_alike(then: SourceRecord, now: SourceRecord) -> bool:
@@ -84,7 +85,7 @@ def moved_remarks(trained: "Trained", scene: Scene) -> Iterator[str]:
         tied = trained.ties(name)
         if not tied:  # the number of dates may differ: only the start of the series can be compared
             later = later[:1] if len(later) else _first(then, now, trained.region.opposite(Region.of(scene)))
-        least = max(LEAST, float(np.median(np.diff(then.days))) / 2) if tied else MONTH
+        least = max(LEAST, float(np.median(np.diff(then.by_position))) / 2) if tied else MONTH
         if len(later) and float(np.abs(later).max()) >= least:
             yield (
                 f"Source '{name}': {_worst(then, now, later)}, and {trained.title} compares dates by their position: the map may "
@@ -122,7 +123,7 @@ def _written(record: SourceRecord, i: int) -> str:
     """Return a date of a record, from 0: a day, or a thermal day counted from 0."""
     if record.fill:
         return str(date.fromisoformat(record.fill[1]) + timedelta(record.fill[0] * i))
-    day = date_of(record.days[i])
+    day = date_of(record.by_position[i])
     return str(day) if record.clock == CALENDAR else f"thermal day {day.timetuple().tm_yday - 1}"
 
 

@@ -86,7 +86,7 @@ class Pretrained:
 
     def save(self, folder: Path) -> None:
         """Write the folder under a temporary name and rename it, so that it is either complete or absent."""
-        sources = {name: dataclasses.asdict(record) for name, record in self.sources.items()}
+        sources = {name: record.as_dict() for name, record in self.sources.items()}
         document = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
         document |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
         model = ModelLayout(folder)

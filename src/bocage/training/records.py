@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,17 @@ class SourceRecord:
     """"dB", or "linear" for all other units; empty if not recorded (format 1)."""
     clock: str = CALENDAR
     """Clock of the days: the calendar, or thermal time with its settings."""
+    of_first: tuple[int, ...] = ()
+    """Days of the first site, where `days` are those of several sites with the same number of dates; empty: `days`."""
+
+    @property
+    def by_position(self) -> tuple[int, ...]:
+        """The day of each date: of several sites with the same number of dates, those of the first one."""
+        return self.of_first or self.days
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON stores it; without days of a first site if there are none, as earlier versions wrote it."""
+        return {key: value for key, value in asdict(self).items() if key != "of_first" or value}
 
 
 @dataclass(frozen=True)
@@ -226,7 +237,8 @@ def record_of(said: dict[str, Any]) -> SourceRecord:
     """Return the record from its JSON form."""
     spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
     fill = tuple(said["fill"]) if said["fill"] else None
-    return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})
+    days: dict[str, Any] = {key: tuple(said[key]) for key in ("days", "of_first") if key in said}
+    return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, **days})
 
 
 def input_spec(scene: Scene, name: str) -> InputSpec:
@@ -266,7 +278,9 @@ def _common(by_site: Mapping[str, SourceRecord]) -> SourceRecord:
         return longest
     days = tuple(sorted({day for record in records for day in record.days}))
     regular = longest.spec.dates == 1
-    return replace(longest, spec=replace(longest.spec, regular=regular), days=days, fill=None)
+    alike = len({record.spec.dates for record in records}) == 1 and len(days) > longest.spec.dates
+    own = longest.days if alike else ()
+    return replace(longest, spec=replace(longest.spec, regular=regular), days=days, fill=None, of_first=own)
 
 
 def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, SourceRecord]:

@@ -21,7 +21,7 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split, depths
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
-from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.augmentation import Augmentation, cut_off, gridded
 from bocage.training.batches import at_a_time, batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.certainty import Home
@@ -33,7 +33,7 @@ from bocage.training.loop import Task, answering, fit, logits_of, mean_f1, valid
 from bocage.training.losses import fit_at_once
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
-from bocage.training.records import Region, source_records
+from bocage.training.records import Region, input_specs, source_records
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
@@ -251,10 +251,11 @@ class Trainer:
     def _identity(self, number: int) -> str:
         """Return the digest of everything that determines the weights of a member."""
         samples, draw = self.samples, self.whole_draw(number)
+        inputs = {name: spec for name, spec in input_specs(self.scene).items() if name in samples.cuts}
         start, seed = self.start.fingerprint if self.start else "", _seed(self.samples, number, self.member)
         arrays = (draw.train, draw.validation, samples.trains_only, samples.legend.groups)
         return digest_of(
-            digest(self.choice, self.normalisation, seed, start, samples.chips.identity).encode(),
+            digest(self.choice, inputs, self.normalisation, seed, start, samples.chips.identity).encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
         )
 
@@ -350,8 +351,7 @@ class Trainer:
         batch = make_batch(chips, members, normalisation)
         if not cutoff:
             return batch
-        gridded = frozenset(name for name, spec in model.inputs.items() if spec.regular)
-        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
+        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded(model.inputs, chips.cuts))
         return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
     def _twins(self, task: Task, held_out: Draw, progress: Progress) -> list[tuple[Network, NDArray[np.int64]]]:

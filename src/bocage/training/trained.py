@@ -195,7 +195,7 @@ class Trained:
             "config": dataclasses.asdict(self.config),
             "legend": [dataclasses.asdict(c) for c in self.legend.classes],
             "coarser": [dataclasses.asdict(c) for c in self.legend.coarser],
-            "sources": {name: dataclasses.asdict(record) for name, record in self.sources.items()},
+            "sources": {name: record.as_dict() for name, record in self.sources.items()},
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
             "calibration": self.calibration.as_dict(),
