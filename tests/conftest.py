@@ -147,11 +147,6 @@ def written(
 
 
 @pytest.fixture
-def landscape(tmp_path: Path) -> Path:
-    return tiny_landscape(tmp_path / "land")
-
-
-@pytest.fixture
 def recipe(landscape: Path):
     """Write a recipe beside the landscape: model, sources, grid and further text may be given."""
 
@@ -184,6 +179,23 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
             make(folder)
             done.touch()
     return folder
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    """A copy that a test may change; its files are as new as if they had just been written."""
+    return Path(shutil.copytree(folder, to, copy_function=shutil.copyfile))
+
+
+@pytest.fixture(scope="session")
+def tiny(shared: Path) -> Path:
+    """The tiny landscape, which is not changed."""
+    return once(shared / "tiny", tiny_landscape)
+
+
+@pytest.fixture
+def landscape(tiny: Path, tmp_path: Path) -> Path:
+    """The tiny landscape, in a folder of the test."""
+    return copy_of(tiny, tmp_path / "land")
 
 
 def named(*what: object) -> str:
