@@ -23,6 +23,7 @@ from bocage.training import Normalisation, Region, Trained
 from bocage.training.calibration import Calibration
 from bocage.training.export import export
 from bocage.training.records import SourceRecord
+from conftest import once
 from test_contracts import MODEL_CASES
 
 LEGEND = Legend((LandClass(1, "maize"), LandClass(4, "wet meadow"), LandClass(9, "water")))
@@ -48,13 +49,22 @@ def made(name, case=0, **more):
     return Trained(name, config, LEGEND, records, norm, model, region, {"bocage": "0"}, Calibration(1.7, 10))
 
 
+@pytest.fixture(scope="session")
+def exported(shared):
+    """Folders of networks that were exported, by name."""
+    return lambda name: once(shared / f"exported-{name}", lambda folder: export(made(name), folder))
+
+
+ALONE = ("random_forest", "lightgbm", "patchwork")
+"""Decision trees do not export, and patchwork has the test below, with several temperatures."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("random_forest", "lightgbm")])
-def test_onnx_gives_the_same_logits(name, tmp_path):
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ALONE])
+def test_onnx_gives_the_same_logits(name, exported):
     """On other inputs and another number of samples than the graph was made with."""
     trained = made(name)
-    export(trained, tmp_path / "out")
-    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(exported(name) / "model.onnx"), providers=["CPUExecutionProvider"])
     batch = random_batch(trained.inputs, trained.footprints, torch.Generator().manual_seed(5), size=11)
     known = {one.name for one in session.get_inputs()}
     fed = {f"{n}_{part}": getattr(t, part).numpy() for n, t in batch.items() for part in ("values", "valid", "days")}
@@ -67,7 +77,7 @@ def test_onnx_gives_the_same_logits(name, tmp_path):
 
 @pytest.mark.slow
 def test_onnx_has_the_temperatures_of_sources_and_of_the_season(tmp_path):
-    alone = made("patchwork", sources=("s2", "vhr"))
+    alone = made("patchwork")
     series = list(alone.series)
     partial = {name: 1.0 + k for k, name in enumerate(alone.footprints, 1)}
     calibration = Calibration(1.7, 10, partial=partial, season=((19000.0, 3.0), (19030.0, 1.7)))
@@ -89,20 +99,10 @@ def test_onnx_has_the_temperatures_of_sources_and_of_the_season(tmp_path):
     assert np.abs(expected - logits[:, :, 0, 0].numpy() / 1.7).max() > 1e-2
 
 
-def test_a_network_with_the_days_of_several_sites_is_exported(tmp_path):
-    """The record of a source has the days of all sites, and the network reads the dates of one."""
-    alone = made("tempcnn")
-    longer = {
-        name: replace(one, days=(*one.days, *(day + 365 for day in one.days))) for name, one in alone.sources.items()
-    }
-    export(replace(alone, sources=longer), tmp_path / "out")
-    assert (tmp_path / "out/model.onnx").exists()
-
-
 @pytest.mark.slow
-def test_the_item_says_what_the_model_is(tmp_path):
-    export(made("m3fusion"), tmp_path / "out")
-    item = pystac.Item.from_file(str(tmp_path / "out/item.json"))
+def test_the_item_says_what_the_model_is(exported):
+    out = exported("m3fusion")
+    item = pystac.Item.from_file(str(out / "item.json"))
     assert "(int32: batch, time; days since 1970-01-01)" in str(item.to_dict())
     before = made("m3fusion").footprints["vhr"].before
     assert f"the map pixel begins at row and column {before}, counted from 0; beside it vhr_valid" in str(
@@ -119,15 +119,20 @@ def test_the_item_says_what_the_model_is(tmp_path):
     west, south, east, north = item.bbox
     assert 55 < west < east < 56
     assert -22 < south < north < -21
-    data = (tmp_path / "out/model.onnx").read_bytes()
+    data = (out / "model.onnx").read_bytes()
     assert item.assets["model"].extra_fields["file:size"] == len(data)
 
 
 @pytest.mark.slow
-def test_the_item_says_that_days_are_thermal(tmp_path):
-    plain, clock = made("tempcnn"), "thermal, base 8 °C, cap 30 °C, since 01-01, 17 °C days"
-    warm = {name: replace(one, clock=clock) for name, one in plain.sources.items()}
-    export(replace(plain, sources=warm), tmp_path / "out")
+def test_days_of_several_sites_are_exported_and_the_item_says_that_they_are_thermal(tmp_path):
+    """The record of a source has the days of all sites, and the network reads the dates of one."""
+    alone, clock = made("tempcnn"), "thermal, base 8 °C, cap 30 °C, since 01-01, 17 °C days"
+    longer = {
+        name: replace(one, days=(*one.days, *(day + 365 for day in one.days)), clock=clock)
+        for name, one in alone.sources.items()
+    }
+    export(replace(alone, sources=longer), tmp_path / "out")
+    assert (tmp_path / "out/model.onnx").exists()
     said = json.loads((tmp_path / "out/item.json").read_text(encoding="utf-8"))
     assert f"stand for growing degree days: {clock}" in str(said)
 

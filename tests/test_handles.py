@@ -94,3 +94,27 @@ def test_few_datasets_stay_open(monkeypatch):
         with handles.using((Path(f"many{number}.tif"), 0), False, _Dataset) as dataset:
             kept.append(dataset)
     assert [dataset.closed for dataset in kept] == [True, True, False, False]
+
+
+def test_an_opening_does_not_search_the_open_files(monkeypatch):
+    class Place(int):
+        """A path, which counts how often it is compared."""
+
+        __hash__ = int.__hash__
+
+        def __eq__(self, other):
+            compared.append(self)
+            return int(self) == int(other)
+
+    compared, found = [], handles._Handles()
+    monkeypatch.setattr(handles, "MOST_OPEN", 50)
+    for place in range(80):
+        found.at((Place(place), "new"))
+    assert [int(place) for place, _ in found.handles] == list(range(30, 80))
+    compared.clear()
+    found.at((Place(80), "new"))
+    assert len(compared) < 20
+    found.at((Place(80), "newer"))
+    assert [key for key in found.handles if key[0] == 80] == [(80, "newer")], "the earlier state is closed"
+    found.drop((Place(80), "newer"))
+    assert set(found.keys) == {int(place) for place, _ in found.handles} == set(range(31, 80))

@@ -204,8 +204,8 @@ def test_acquisitions_outside_the_map_are_excluded_and_counted(lands: dict[str, 
     source = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(lands["theia"] / "s2", bands=("red",)))
     west = source.grid.crop(Window(0, 0, 8, 6))
     scene = make_scene(west, [source], {})
-    assert len(scene.cubes["s2"].source.acquisitions) == 18
-    assert any((note.code, note.value("n"), note.value("total")) == ("outside_map", 18, 36) for note in scene.notes)
+    assert len(scene.cubes["s2"].source.acquisitions) == 13
+    assert any((note.code, note.value("n"), note.value("total")) == ("outside_map", 13, 26) for note in scene.notes)
 
 
 def test_several_orbits_are_refused_by_default(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from bocage.view import open_viewed
 from bocage.view.pixel import Pixel
 from bocage.view.places import polygons_of
 from bocage.words import words_of
-from conftest import FOREST, Told
+from conftest import FOREST, Told, copy_of, once
 
 FILL = "fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }"
 SERIES = """
@@ -116,13 +116,15 @@ def written(folder, *sites, model=FOREST, split="train = 0.5\ndraws = 2", traini
 
 
 @pytest.fixture
-def lands(tmp_path):
+def lands(shared, tmp_path):
     """Two landscapes in two UTM zones, of other sizes and numbers of polygons."""
-    folder = tmp_path / "lands"
-    tiny_landscape(folder / "north")
-    tiny_landscape(folder / "south", size=40, polygons=4)
-    moved(folder / "south", "EPSG:32631")
-    return folder
+
+    def make(folder):
+        tiny_landscape(folder / "north")
+        tiny_landscape(folder / "south", size=40, polygons=4)
+        moved(folder / "south", "EPSG:32631")
+
+    return copy_of(once(shared / "lands-of-sites", make), tmp_path / "lands")
 
 
 def classes(path):
@@ -326,7 +328,7 @@ def test_a_site_without_a_source_is_trained_scored_and_mapped(lands, tmp_path):
     assert (classes(out / "map/south/classes.tif")[0] > 0).any()
 
 
-WINDOWED = "window = 16\nsteps = [200, 400]"
+WINDOWED = "window = 16\nsteps = [100, 200]"
 
 
 @pytest.mark.slow

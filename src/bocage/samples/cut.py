@@ -154,15 +154,17 @@ class Cut:
 
     def _read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         place, t, c, s = self.place[self.index[members]], len(self.days), self.bands, self.size
+        # As plain arrays of the same memory: each part of a memory map is a memory map, which takes longer than its pixels.
+        all_values, all_valid = np.asarray(self.values), np.asarray(self.valid)
         if self._single:
             chip = place[:, 0]
-            return self.values.reshape(-1, t, c, s, s)[chip], self.valid.reshape(-1, t, s, s)[chip]
+            return all_values.reshape(-1, t, c, s, s)[chip], all_valid.reshape(-1, t, s, s)[chip]
         values, valid = np.empty((len(members), t, c, s, s), np.float32), np.empty((len(members), t, s, s), bool)
         for k, (chip, y, x) in enumerate(place.tolist()):
             first, height, width = self.chips[chip].tolist()
             part, end = (..., slice(y, y + s), slice(x, x + s)), first + height * width
-            values[k] = self.values[first * t * c : end * t * c].reshape(t, c, height, width)[part]
-            valid[k] = self.valid[first * t : end * t].reshape(t, height, width)[part]
+            values[k] = all_values[first * t * c : end * t * c].reshape(t, c, height, width)[part]
+            valid[k] = all_valid[first * t : end * t].reshape(t, height, width)[part]
         return values, valid
 
 

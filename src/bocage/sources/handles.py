@@ -7,7 +7,7 @@ has its own.
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +55,9 @@ class _Handles:
 
     def __init__(self) -> None:
         self.handles, self.lock = OrderedDict[Key, _Handle](), threading.Lock()
+        self.keys = defaultdict[Path, set[Key]](
+            set
+        )  # of a file; a search of all open files would take as long as an opening
 
     def at(self, key: Key) -> _Handle:
         """Return the handle of a file in its present state; close those of earlier states, and those above the maximum."""
@@ -62,10 +65,11 @@ class _Handles:
             gone = []
             if key not in self.handles:
                 # GDAL would share the files of an earlier state with the new dataset.
-                gone = [self.handles.pop(old) for old in [one for one in self.handles if one[0] == key[0]]]
+                gone = [self._taken(old) for old in tuple(self.keys.get(key[0], ()))]
                 self.handles[key] = _Handle()
+                self.keys[key[0]].add(key)
                 while len(self.handles) > MOST_OPEN:
-                    gone.append(self.handles.popitem(last=False)[1])
+                    gone.append(self._taken(next(iter(self.handles))))
             self.handles.move_to_end(key)
             found = self.handles[key]
         for handle in gone:
@@ -75,9 +79,16 @@ class _Handles:
     def drop(self, key: Key) -> None:
         """Close the dataset of a file that could not be read."""
         with self.lock:
-            handle = self.handles.pop(key, None)
+            handle = self._taken(key) if key in self.handles else None
         if handle is not None:
             handle.close()
+
+    def _taken(self, key: Key) -> _Handle:
+        """Remove the handle of a file in a state, and return it."""
+        self.keys[key[0]].discard(key)
+        if not self.keys[key[0]]:
+            del self.keys[key[0]]
+        return self.handles.pop(key)
 
 
 class _OfThread(threading.local):
