@@ -55,9 +55,8 @@ class _Handles:
 
     def __init__(self) -> None:
         self.handles, self.lock = OrderedDict[Key, _Handle](), threading.Lock()
-        self.keys = defaultdict[Path, set[Key]](
-            set
-        )  # of a file; a search of all open files would take as long as an opening
+        # The keys of each file: a search of all open files would take as long as an opening.
+        self.keys = defaultdict[Path, set[Key]](set)
 
     def at(self, key: Key) -> _Handle:
         """Return the handle of a file in its present state; close those of earlier states, and those above the maximum."""
