@@ -272,7 +272,7 @@ def test_the_block_cache_keeps_its_size_after_reading(raster):
 @pytest.mark.slow
 def test_the_block_cache_grows_with_the_bands_of_a_scene():
     """Up to 1 GB and GDAL's default; a size set by the user is kept."""
-    grow = "import sys; from bocage.sources.raster import grow_block_cache; [grow_block_cache(int(n) << 20) for n in sys.argv[1:]];"
+    grow = "import sys; from bocage.sources.block_cache import grow_block_cache; [grow_block_cache(int(n) << 20) for n in sys.argv[1:]];"
     grown, default = grow + DEFAULT, printed(DEFAULT)
     assert printed(grown, 300) == min(default, 300 << 20)
     assert printed(grown, 300, 10) == min(default, 300 << 20), "it never shrinks"

@@ -158,8 +158,9 @@ def _rectified(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, ou
 
 
 @compiled
-def _three_layers(source: Any, starts: Any, inputs: int, beside: int, weight: Any, bias: Any, out: Any) -> None:
-    """Write what `_rectified` writes for three places, whose inputs have the distance `beside`."""
+def _three_layers(source: Any, starts: Any, inputs: int, beside: int, layer: Any, out: Any) -> None:
+    """Write what `_rectified` writes with a layer (weight, bias) for three places, whose inputs have the distance `beside`."""
+    weight, bias = layer
     outputs = 8 * weight.shape[0]
     for o in range(0, outputs, TOGETHER):
         k = (o - o % 8) * inputs * len(starts) + o % 8
@@ -387,42 +388,46 @@ def _four(product: Any, at: int) -> Any:
 
 
 @compiled
-def _collected(product: Any, down: bool, right: bool, bias: Any, o: int, both: Any, last: int) -> None:
-    """Add the pixels of a tile to the sums and maxima (2, last) of 8 outputs; `down`, `right`: it has a second row, column."""
-    zero = constant(np.float32(0))
+def _joined(sums: Any, pixel: Any, shift: Any) -> Any:
+    """Return sum and maximum with a further pixel, whose bias is `shift`, and which is 0 at least."""
+    value = largest(plus(pixel, shift), constant(np.float32(0)))
+    return plus(sums[0], value), largest(sums[1], value)
+
+
+@compiled
+def _collected(product: Any, down: bool, right: bool, bias: Any, o: int, both: Any) -> None:
+    """Add the pixels of a tile to the sums and maxima of 8 outputs from `o`; `down`, `right`: it has a second row, column."""
+    last = len(bias)
     for f in range(8):
         at, shift = f * COUNT, everywhere(bias, o + f)
         a0, a1 = _four(product, at)
         b0, b1 = _four(product, at + 4 * 8 * COUNT)
         c0, c1 = _four(product, at + 8 * 8 * COUNT)
         d0, d1 = _four(product, at + 12 * 8 * COUNT)
+        sums = load(both, (o + f) * COUNT), load(both, (last + o + f) * COUNT)
         upper, lower = _after(a0, b0, c0, d0)
-        value = largest(plus(upper, shift), zero)
-        total, top = plus(load(both, (o + f) * COUNT), value), largest(load(both, (last + o + f) * COUNT), value)
+        sums = _joined(sums, upper, shift)
         if down:
-            value = largest(plus(lower, shift), zero)
-            total, top = plus(total, value), largest(top, value)
+            sums = _joined(sums, lower, shift)
         if right:
             upper, lower = _after(a1, b1, c1, d1)
-            value = largest(plus(upper, shift), zero)
-            total, top = plus(total, value), largest(top, value)
+            sums = _joined(sums, upper, shift)
             if down:
-                value = largest(plus(lower, shift), zero)
-                total, top = plus(total, value), largest(top, value)
-        store(both, (o + f) * COUNT, total)
-        store(both, (last + o + f) * COUNT, top)
+                sums = _joined(sums, lower, shift)
+        store(both, (o + f) * COUNT, sums[0])
+        store(both, (last + o + f) * COUNT, sums[1])
 
 
 @compiled
-def _row(pixels: Any, y: int, ratio: int, weights: Any, out: Any) -> None:
+def _row(pixels: Any, y: int, ratio: int, layer: Any, out: Any) -> None:
     """Write a row of the first convolution with ReLU, (ratio + 2, filters)."""
-    first, bias = weights
-    inner, inputs, starts = ratio + 2, first.shape[1] // 9, np.empty(3, np.int64)
+    weight, inner, starts = layer[0], ratio + 2, np.empty(3, np.int64)
+    inputs = weight.shape[1] // 9
     for group in range(0, inner, 3):
         x = min(group, inner - 3)
         for k in range(3):
             starts[k] = ((y + k) * (ratio + 4) + x) * inputs * COUNT
-        _three_layers(pixels, starts, 3 * inputs, inputs * COUNT, first, bias, out[x * first.shape[0] * 8 * COUNT :])
+        _three_layers(pixels, starts, 3 * inputs, inputs * COUNT, layer, out[x * weight.shape[0] * 8 * COUNT :])
 
 
 @compiled
@@ -451,7 +456,7 @@ def _tiles(pixels: Any, ratio: int, weights: Any, room: Any, both: Any) -> None:
             _products(turned, tiles, second, group, product)
             for tile in range(tiles):
                 down, right = r + 1 < ratio, 2 * tile + 1 < ratio
-                _collected(product[tile * 128 * COUNT :], down, right, bias2, 8 * group, both, last)
+                _collected(product[tile * 128 * COUNT :], down, right, bias2, 8 * group, both)
 
 
 @compiled

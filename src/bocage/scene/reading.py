@@ -1,15 +1,16 @@
 """Decoded blocks of the files of a scene that GDAL keeps, so that neighbouring windows do not decode them again."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from bocage.grid import Window
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
-from bocage.sources import BandFile, Source
-from bocage.sources.raster import block_cache, block_of, grow_block_cache, inspect
+from bocage.sources import Acquisition, BandFile, Source
+from bocage.sources.block_cache import block_cache, grow_block_cache
+from bocage.sources.raster import block_of, inspect
 
 TOGETHER = 3 * 6 * 256 * 256
 """Map pixels whose blocks are kept: three columns of blocks of 256 pixels, of a square of 1024 pixels and its halo."""
@@ -47,27 +48,26 @@ def _strip(scene: Scene, names: Collection[str], side: int) -> int:
     rows, columns = (max(1, n * ratio.coarser // ratio.finer) for n in block_of(_files(scene.cubes[main])[0].path))
     room = block_cache() / (sum(sizes.values()) * rows * columns)
     across = 3 if side >= columns else 2
-    fitting = []
-    for height in (2 * side, 4 * side, 8 * side):
-        high = (
-            2 if height < rows else math.ceil(height / rows) + 2
-        )  # a strip inside a block has one more on one side only
-        fitting += [height] if high * across <= room else []
-    return max(fitting, default=side)
+
+    def needed(height: int) -> int:
+        high = math.ceil(height / rows) + 2 if height >= rows else 2  # a strip inside a block touches one more at most
+        return high * across
+
+    return max((height for height in (2 * side, 4 * side, 8 * side) if needed(height) <= room), default=side)
+
+
+def _acquisitions(cube: Cube) -> Sequence[Acquisition]:
+    """Return the acquisitions that are read from files of rasters; none if the cube is prepared."""
+    source = cube.source
+    return source.acquisitions if isinstance(source, Source) and not cube.prepared else ()
 
 
 def _files(cube: Cube) -> list[BandFile]:
-    """Return the files of the first acquisition of a cube; none if it is prepared."""
-    source = cube.source
-    if cube.prepared or not isinstance(source, Source) or not source.acquisitions:
-        return []
-    first = source.acquisitions[0]
-    return [*first.files.values(), *first.quality.values()]
+    """Return the files of the first acquisition of a cube."""
+    return [file for one in _acquisitions(cube)[:1] for file in (*one.files.values(), *one.quality.values())]
 
 
 def _stored_size(cube: Cube) -> float:
     """Return the bytes of the decoded files per map pixel, by the data types of the first acquisition; 0 if prepared."""
-    files, source = _files(cube), cube.source
-    one = sum(np.dtype(inspect(file.path).dtypes[file.index - 1]).itemsize for file in files)
-    dates = len(source.acquisitions) if isinstance(source, Source) else 0
-    return float(one * dates * cube.ratio.finer**2 / cube.ratio.coarser**2)
+    one = sum(np.dtype(inspect(file.path).dtypes[file.index - 1]).itemsize for file in _files(cube))
+    return float(one * len(_acquisitions(cube)) * cube.ratio.finer**2 / cube.ratio.coarser**2)

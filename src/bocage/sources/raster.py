@@ -12,7 +12,6 @@ values that no measurement reaches (``FILL``) are never valid.
 import functools
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,13 +23,13 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.windows import Window as RioWindow
 
 from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
 from bocage.errors import GridError, SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import FILL, Decoding
+from bocage.sources.block_cache import cap_block_cache, widen_block_cache
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
 from bocage.sources.handles import using
 from bocage.sources.pattern import DATE
@@ -88,39 +87,11 @@ class RasterInfo:
         return self.nodatas[0]
 
 
-_CAPPING = threading.Lock()
-CACHE, MOST_CACHE = 256 << 20, 1 << 30
-"""Size of GDAL's block cache for the whole process in bytes, and the largest one that :func:`grow_block_cache` gives. GDAL's
-default, 5 % of the memory, fills up during a run. The first holds windows of 256 pixels with their halo, which touch nine blocks,
-for about 60 bands and dates."""
-LARGE = 512 * 512
-"""Pixels per block above which GDAL's default cache size is kept: neighbouring windows reuse large blocks, which are slow to
-decode (JPEG 2000)."""
-
-
-def cap_block_cache() -> int:
-    """Set the size of GDAL's block cache, unless the environment variable GDAL_CACHEMAX is set, and return the previous size.
-
-    The size is set once per process, and not with ``rasterio.Env``, which restores the previous size for all threads on exit.
-    """
-    with _CAPPING:
-        return _capped()
-
-
-def grow_block_cache(wanted: int) -> None:
-    """Let GDAL's block cache hold `wanted` bytes, up to ``MOST_CACHE`` and GDAL's default; it never shrinks.
-
-    Does nothing if the environment variable GDAL_CACHEMAX is set.
-    """
-    most = min(cap_block_cache(), MOST_CACHE, wanted)
-    if "GDAL_CACHEMAX" not in os.environ and most > block_cache():
-        set_gdal_config("GDAL_CACHEMAX", most)
-
-
-def block_cache() -> int:
-    """Return the present size of GDAL's block cache in bytes."""
+def _open(path: Path) -> Any:
     cap_block_cache()
-    return int(get_gdal_config("GDAL_CACHEMAX"))
+    dataset = rasterio.open(path)
+    widen_block_cache(dataset.block_shapes)
+    return dataset
 
 
 def block_of(path: Path) -> tuple[int, int]:
@@ -128,22 +99,6 @@ def block_of(path: Path) -> tuple[int, int]:
     with _opened(path, _state(path)) as dataset:
         rows, columns = dataset.block_shapes[0]
         return int(rows), int(columns)
-
-
-@functools.cache
-def _capped() -> int:
-    before = int(get_gdal_config("GDAL_CACHEMAX"))
-    if "GDAL_CACHEMAX" not in os.environ:
-        set_gdal_config("GDAL_CACHEMAX", min(before, CACHE))
-    return before
-
-
-def _open(path: Path) -> Any:
-    usual = cap_block_cache()
-    dataset = rasterio.open(path)
-    if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
-        set_gdal_config("GDAL_CACHEMAX", usual)
-    return dataset
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.machine import cores, cores_given_back, one_core
+from bocage.machine import cores, cores_given_back
 from bocage.models import Batch, Positions, SourceTensor, moved
 from bocage.samples import Chips, by_window
 from bocage.training.augmentation import NONE, Augmentation, augmented, cut_off
@@ -189,7 +190,7 @@ AT_ONCE = 4
 
 
 def side_by_side(work: Callable[[Any], Any], items: Iterable[Any], device: torch.device) -> Iterator[Any]:
-    """Yield the result of `work` for each item, in order; on a CPU, some items at a time on one core each.
+    """Yield the result of `work` for each item, in order; on a CPU, some items at a time, which share the cores.
 
     Small batches have operations that are too short to be divided between cores.
     """
@@ -198,7 +199,8 @@ def side_by_side(work: Callable[[Any], Any], items: Iterable[Any], device: torch
         yield from map(work, items)
         return
     waiting: deque[Future[Any]] = deque()
-    with cores_given_back(), ThreadPoolExecutor(many, "bocage-batch", one_core) as pool:
+    share = partial(torch.set_num_threads, cores() // many)
+    with cores_given_back(), ThreadPoolExecutor(many, "bocage-batch", share) as pool:
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) == many:

@@ -25,7 +25,7 @@ from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
 from bocage.mapping.writers.base import MapBand
-from bocage.sources.raster import cap_block_cache
+from bocage.sources.block_cache import cap_block_cache
 
 SUFFIX = ".tif"
 BLOCK = 512
