@@ -16,13 +16,14 @@ from bocage.disk import write_text
 from bocage.errors import MappingError
 from bocage.grid import Window
 from bocage.machine import versions
-from bocage.mapping.lattice import lattice
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.predict import Forward, Inputs, batch_of, cells, over_cell, read_inputs
 from bocage.mapping.writers import WRITERS
 from bocage.mapping.writers.base import MapBand
 from bocage.progress import QUIET, Progress
 from bocage.samples.unlabelled import SIDE, scatter
 from bocage.scene import Scene
+from bocage.sources.edges import keep_edges
 from bocage.training import Trained
 
 NODATA, LARGEST = -32768, 32767
@@ -53,11 +54,11 @@ def features_at(trained: Trained, scene: Scene, window: Window, how: Forward) ->
     inputs = read_inputs(trained, scene, window)
     grown = inputs.window
     values = np.zeros((trained.model.width, grown.height, grown.width), np.float32)
-    for cell in cells(grown, how.cell):
+    for cell in cells(grown, how.cell, how.start):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if inputs.valid[ys, xs].any():
-            values[:, ys, xs] = _fused(trained, inputs, cell, how)[:, : here.height, : here.width]
+            values[:, ys, xs] = _fused(trained, inputs, cell, how)[(slice(None), *here.within(cell))]
     inner = window.within(grown)
     values = values[(slice(None), *inner)]
     valid = inputs.valid[inner] & np.isfinite(values).all(0)
@@ -91,18 +92,19 @@ def write_features(
     if scene.ids is not None:
         raise MappingError("The sources are tables, and features are written as a raster. Give a recipe of imagery.")
     trained.model.to(device).eval()
-    cell, tile = lattice(trained, scene.grid.shape, TILE)
-    how = Forward(device, cell)
+    lattice = Lattice.of(trained, scene, TILE)
+    how = Forward(device, lattice.cell, lattice.start)
     bands = _bands(trained, scene, Forward(device))
     scale = np.array([band.scale for band in bands], np.float32)[:, None, None]
     output = WRITERS.get("cog").open(path, scene.grid, bands, trained.legend)
-    windows = list(scene.grid.tiles(tile))
+    windows = lattice.windows(scene, tuple(trained.footprints))
     try:
         for done, window in enumerate(windows):
             progress.step("writing features", done, len(windows))
             found = features_at(trained, scene, window, how)
             stored = np.clip(np.rint(found.values / scale), -LARGEST, LARGEST)
             output.put(window, np.where(found.valid, stored, NODATA).astype(np.int16))
+        keep_edges({})
         path.with_suffix(".json").unlink(missing_ok=True)
         output.close()
     except BaseException:

@@ -21,17 +21,18 @@ from bocage.mapping import store as windows_on_disk
 from bocage.mapping.areas import AreaCount, Areas
 from bocage.mapping.arrivals import Notes
 from bocage.mapping.delivery import Delivery, Item
-from bocage.mapping.lattice import lattice
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import region_of
 from bocage.mapping.settings import Computing, Mapping, Workers
-from bocage.mapping.store import Store, checksum, take
+from bocage.mapping.store import Store, checksum
 from bocage.mapping.until import remarks_until, scene_for
 from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
-from bocage.scene import Origin, Scene, in_strips, keep_blocks, origins_of
+from bocage.scene import Origin, Scene, origins_of
+from bocage.sources.edges import keep_edges
 from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
 from bocage.words import Note
@@ -166,14 +167,14 @@ class Making:
             progress.say(remark)
         least = _least(trained, settings, progress)
         frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities, settings.certain, least)
-        cell, tile = lattice(trained, scene.grid.shape, settings.tile)
+        lattice = Lattice.of(trained, scene, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
         if slow := trained.model.slow_because(device_of(device)):
             progress.say(slow)
-        task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
-        keep_blocks(scene, trained.footprints)
-        tiles = in_strips(scene.grid.tiles(tile), scene, trained.footprints)
+        store = Store(folder.windows, bands, lattice.tile, lattice.lead)
+        task = Task(trained, scene, store, frame, lattice, settings.precision, region, where)
+        tiles = lattice.windows(scene, tuple(trained.footprints))
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
         watch = Watch.on(_inputs(task))
         return cls(task, settings, folder, progress, windows, _origins(task, windows), _inputs(task), watch)
@@ -222,6 +223,7 @@ class Making:
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
+        keep_edges({})
         release_memory()  # of the network, which the files and the report do not need
         return problems
 
@@ -279,7 +281,7 @@ class Making:
     def _read(self, layer: str, windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[Any]]]:
         group = self.store.open()
         for window in windows:
-            array = take(group, layer, window)
+            array = self.store.take(group, layer, window)
             if checksum(array) != self.journal.notes[window.corner]["sums"][layer]:
                 raise MappingError(
                     f"{self.store.folder}: the window at row {window.y}, column {window.x} does not match its checksum. Check "
@@ -354,7 +356,7 @@ def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:
     """Return, for each window, the key of the model, the settings and the input files that intersect it, and these files."""
     common = (
         windows_on_disk.FORMAT, task.trained.fingerprint, task.trained.later, task.frame,
-        task.store.layers, task.store.tile, task.cell,
+        task.store.layers, task.store.tile, task.lattice.cell, *(task.lattice.start if any(task.lattice.start) else ()),
         task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
     )  # fmt: skip
     footprints = task.trained.footprints

@@ -1,6 +1,11 @@
 """Lattice of cells in which a network computes a map; windows consist of whole cells."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bocage.grid import Grid, Window
 from bocage.models import MODELS, card_for, step_of
+from bocage.scene import Alignment, Scene, aligned, in_order, keep_blocks
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
@@ -27,3 +32,53 @@ def _halo(trained: Trained, side: int) -> float:
         own = side * ratio.finer / ratio.coarser
         shares.append((1 + (footprint.size - ratio.finer) / own) ** 2 - 1)
     return max(shares, default=0.0)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Cells and windows of a map."""
+
+    cell: tuple[int, int]
+    """Height and width of a cell in map pixels."""
+    tile: int
+    """Side of a window in map pixels: whole cells."""
+    alignment: Alignment | None = None
+    """Blocks of the files within which the windows lie; None: the first window starts at the corner of the map."""
+
+    @classmethod
+    def of(cls, trained: Trained, scene: Scene, tile: int) -> "Lattice":
+        """Return the lattice of a map of windows of `tile` pixels, at least."""
+        cell, side = lattice(trained, scene.grid.shape, tile)
+        halos = {
+            name: max(footprint.before, footprint.size - footprint.before - trained.inputs[name].ratio.finer)
+            for name, footprint in trained.footprints.items()
+        }
+        return cls(cell, side, aligned(scene, halos, step_of(trained.inputs, trained.model.step), side))
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """Row and column of the first window that starts inside the map, less than `tile`; those before it are cut to the map."""
+        y, x = self.alignment.origin if self.alignment else (0, 0)
+        return y % self.tile, x % self.tile
+
+    @property
+    def lead(self) -> tuple[int, int]:
+        """Rows and columns of the first windows that are outside the map."""
+        y, x = self.start
+        return -y % self.tile, -x % self.tile
+
+    def windows(self, scene: Scene, names: tuple[str, ...]) -> list[Window]:
+        """Return the windows of a map, ordered for reading the sources `names`, whose blocks are kept from now on."""
+        self.keep_blocks(scene, names)
+        return in_order(self.tiles(scene.grid), scene, names, self.alignment)
+
+    def keep_blocks(self, scene: Scene, names: tuple[str, ...]) -> None:
+        """Let this process keep the decoded blocks of the files of some sources that the next windows need."""
+        keep_blocks(scene, names, self.alignment)
+
+    def tiles(self, grid: Grid) -> Iterator[Window]:
+        """Iterate over the windows, row by row, cut to the grid."""
+        (above, left), (height, width) = self.lead, grid.shape
+        for y in range(-above, height, self.tile):
+            for x in range(-left, width, self.tile):
+                yield Window(y, x, self.tile, self.tile).clip(grid.shape)

@@ -1,6 +1,6 @@
 """Class probabilities of a window of the map: read each source with its halo, run the network densely, crop to the window.
 
-The network computes a window in cells of one shape, on a lattice that starts at the map's corner. The input of the network
+The network computes a window in cells of one shape, on a lattice that depends on the scene only. The input of the network
 for a pixel and the shape of its computation therefore do not depend on the size of the window or on other windows. The map is
 bitwise identical for all tile sizes, numbers of workers and orders of windows.
 """
@@ -71,6 +71,8 @@ class Forward:
     device: torch.device
     cell: tuple[int, int] | None = None
     """Shape of the cells of the lattice; None: the window is computed in one piece."""
+    start: tuple[int, int] = (0, 0)
+    """Row and column of the map where a cell starts."""
     novelty: bool = False
     """Whether to compute the novelty, the distance of each pixel from the training data."""
     precision: Precision = "float32"
@@ -216,16 +218,17 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     outlines = len(OUTPUTS) if trained.delineates else 0
     layers = np.zeros((classes + outlines + how.temperature, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
-    for cell in cells(grown, how.cell):
+    for cell in cells(grown, how.cell, how.start):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if not inputs.valid[ys, xs].any():
             continue  # no valid pixel in the cell
         how.go_on()
         found, far = _forward(trained, inputs, cell, how)
-        layers[:, ys, xs] = found[:, : here.height, : here.width]
+        part = here.within(cell)
+        layers[:, ys, xs] = found[(slice(None), *part)]
         if novelty is not None and far is not None:
-            novelty[ys, xs] = far[: here.height, : here.width]
+            novelty[ys, xs] = far[part]
     inner = window.within(grown)
     probabilities, parcels = (layers[(some, *inner)] for some in (slice(classes), slice(classes, classes + outlines)))
     return Prediction(
@@ -238,14 +241,14 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     )
 
 
-def cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
-    """Yield the cells of the lattice that a window touches; the window itself if `shape` is None."""
+def cells(window: Window, shape: tuple[int, int] | None, start: tuple[int, int] = (0, 0)) -> Iterator[Window]:
+    """Yield the cells that a window touches, of the lattice that has a cell at `start`; the window itself if `shape` is None."""
     if shape is None:
         yield window
         return
-    height, width = shape
-    for y in range(window.y // height * height, window.y + window.height, height):
-        for x in range(window.x // width * width, window.x + window.width, width):
+    (height, width), (y0, x0) = shape, start
+    for y in range(window.y - (window.y - y0) % height, window.y + window.height, height):
+        for x in range(window.x - (window.x - x0) % width, window.x + window.width, width):
             yield Window(y, x, height, width)
 
 

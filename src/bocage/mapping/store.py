@@ -35,6 +35,8 @@ class Store:
     folder: Path
     layers: Mapping[str, tuple[MapBand, ...]]
     tile: int
+    lead: tuple[int, int] = (0, 0)
+    """Rows and columns of the first windows outside the map; the arrays have them too, so that each window is a chunk."""
 
     @property
     def journal(self) -> Journal:
@@ -58,7 +60,9 @@ class Store:
             "format": FORMAT, "tile": self.tile, "shape": list(grid.shape), "crs": grid.crs.to_wkt(),
             "transform": list(grid.transform)[:6],
             "layers": {name: [[b.name, b.dtype] for b in bands] for name, bands in self.layers.items()},
+            **({"lead": list(self.lead)} if any(self.lead) else {}),
         }  # fmt: skip
+        shape = tuple(n + more for n, more in zip(grid.shape, self.lead, strict=True))
         path = self.folder / FOLDER
         try:
             if path.exists():
@@ -72,7 +76,7 @@ class Store:
             group = zarr.create_group(path, zarr_format=3)
             for name, bands in self.layers.items():
                 group.create_array(
-                    name, shape=(len(bands), *grid.shape), chunks=(len(bands), self.tile, self.tile),
+                    name, shape=(len(bands), *shape), chunks=(len(bands), self.tile, self.tile),
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
                     compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
                     serializer=zarr.codecs.BytesCodec(),
@@ -102,27 +106,29 @@ class Store:
     def sound(self, windows: Iterable[Window]) -> set[Window]:
         """Return the windows that are in the journal and whose checksums match."""
         notes, group = self.journal.notes, self.open()
-        return {w for w in windows if w.corner in notes and read_sums(group, self.layers, w) == notes[w.corner]["sums"]}
+        return {w for w in windows if w.corner in notes and self._sums(group, w) == notes[w.corner]["sums"]}
 
+    def put(self, group: Any, window: Window, layers: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+        """Write all layers (bands, height, width) of a window; return their checksums."""
+        for name, array in layers.items():
+            group[name][self._place(window)] = array
+        return {name: checksum(array) for name, array in layers.items()}
 
-def put(group: Any, window: Window, layers: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """Write all layers (bands, height, width) of a window; return their checksums."""
-    for name, array in layers.items():
-        group[name][(slice(None), *window.slices)] = array
-    return {name: checksum(array) for name, array in layers.items()}
+    def take(self, group: Any, name: str, window: Window) -> NDArray[Any]:
+        """Read a layer (bands, height, width) of a window."""
+        return np.asarray(group[name][self._place(window)])
 
+    def _sums(self, group: Any, window: Window) -> dict[str, int]:
+        """Return the checksums of the layers of a window on disk; empty if they cannot be read."""
+        try:
+            return {name: checksum(self.take(group, name, window)) for name in self.layers}
+        except (OSError, ValueError, RuntimeError):
+            return {}
 
-def take(group: Any, name: str, window: Window) -> NDArray[Any]:
-    """Read a layer (bands, height, width) of a window."""
-    return np.asarray(group[name][(slice(None), *window.slices)])
-
-
-def read_sums(group: Any, layers: Iterable[str], window: Window) -> dict[str, int]:
-    """Return the checksums of the layers of a window on disk; empty if they cannot be read."""
-    try:
-        return {name: checksum(take(group, name, window)) for name in layers}
-    except (OSError, ValueError, RuntimeError):
-        return {}
+    def _place(self, window: Window) -> tuple[slice, slice, slice]:
+        """Return the part of an array (bands, y, x) that a window is."""
+        y, x = self.lead
+        return slice(None), *Window(window.y + y, window.x + x, window.height, window.width).slices
 
 
 def checksum(array: NDArray[Any]) -> int:

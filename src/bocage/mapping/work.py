@@ -11,13 +11,14 @@ import torch
 from bocage.errors import BocageError
 from bocage.grid import Window
 from bocage.machine import one_core, release_memory, reuse_memory
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.layers import LAYERS, OUTSIDE, Frame
 from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
 from bocage.mapping.settings import Precision
-from bocage.mapping.store import Store, cannot_write, put
+from bocage.mapping.store import Store, cannot_write
 from bocage.mapping.unclassified import Unclassified
-from bocage.scene import Scene, keep_blocks
+from bocage.scene import Scene
 from bocage.training import Trained
 
 BETWEEN = 8
@@ -33,7 +34,7 @@ class Task:
     scene: Scene
     store: Store
     frame: Frame
-    cell: tuple[int, int]
+    lattice: Lattice
     precision: Precision
     region: Region | None
     device: str
@@ -77,7 +78,7 @@ class Worker:
         task.trained.model.to(self.device).eval()
         torch.backends.cudnn.deterministic = True
         reuse_memory()
-        keep_blocks(task.scene, task.trained.footprints)
+        task.lattice.keep_blocks(task.scene, tuple(task.trained.footprints))
 
     @staticmethod
     def threads_for(networks: int) -> int:
@@ -119,7 +120,8 @@ class Worker:
 
     def _infer(self, inputs: Inputs, window: Window) -> tuple[Prediction, float]:
         task = self.task
-        how = Forward(self.device, task.cell, "novelty" in task.store.layers, task.precision, self._check)
+        cell, start = task.lattice.cell, task.lattice.start
+        how = Forward(self.device, cell, start, "novelty" in task.store.layers, task.precision, self._check)
         with self.permits:
             started = time.perf_counter()
             one_core()
@@ -132,7 +134,7 @@ class Worker:
         if not hasattr(self.local, "group"):
             self.local.group = task.store.open()
         try:
-            sums = put(self.local.group, window, layers)
+            sums = task.store.put(self.local.group, window, layers)
         except OSError as error:
             raise cannot_write(task.store.folder, error) from error
         return Done(window, sums, int(prediction.valid.sum()), seconds)

@@ -1,4 +1,4 @@
-"""Decoded blocks of the files of a scene that GDAL keeps, so that neighbouring windows do not decode them again."""
+"""Decoded blocks of the files of a scene that are kept, so that neighbouring windows do not decode them again."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -6,23 +6,42 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from bocage.grid import Window
+from bocage.scene.alignment import TOGETHER, Alignment
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
 from bocage.sources import Acquisition, BandFile, Source
-from bocage.sources.block_cache import block_cache, grow_block_cache
+from bocage.sources.block_cache import ALIGNED, block_cache, grow_block_cache
+from bocage.sources.edges import keep_edges
 from bocage.sources.raster import block_of, inspect
 
-TOGETHER = 3 * 6 * 256 * 256
-"""Map pixels whose blocks are kept: three columns of blocks of 256 pixels, of a square of 1024 pixels and its halo."""
+SPARE = 1.25
+"""Blocks that the cache holds, relative to those at one place: some threads begin with the next blocks while others read."""
 
 
-def keep_blocks(scene: Scene, names: Iterable[str]) -> None:
+def keep_blocks(scene: Scene, names: Iterable[str], alignment: Alignment | None = None) -> None:
     """Let GDAL keep the decoded blocks of some windows of the sources `names`, within the limits of :func:`grow_block_cache`.
 
     A year of Sentinel-2 has hundreds of bands. With a cache for sixty, the windows decode each block again, because each of them
-    touches nine blocks of every band.
+    touches nine blocks of every band. Of windows that are aligned with the blocks, those at one place are kept, and the edges of
+    all others.
     """
-    grow_block_cache(round(TOGETHER * sum(_stored_size(scene.cubes[name]) for name in names)))
+    stored = sum(_stored_size(scene.cubes[name]) for name in names)
+    if alignment is None:
+        keep_edges({})
+        grow_block_cache(round(TOGETHER * stored))
+    else:
+        keep_edges(alignment.widths)
+        others = max(0.0, stored - alignment.stored)
+        grow_block_cache(round(SPARE * alignment.decoded + TOGETHER * others), ALIGNED)
+
+
+def in_order(
+    windows: Iterable[Window], scene: Scene, names: Collection[str], alignment: Alignment | None = None
+) -> list[Window]:
+    """Return windows of one size, ordered for reading: those of one block after those of another, or by strips."""
+    if alignment is None:
+        return in_strips(windows, scene, names)
+    return sorted(windows, key=lambda window: (*alignment.square_of(window), window.y, window.x))
 
 
 def in_strips(windows: Iterable[Window], scene: Scene, names: Collection[str]) -> list[Window]:

@@ -11,6 +11,9 @@ _SETTING = threading.Lock()
 SMALLEST, MOST = 256 << 20, 1 << 30
 """Size in bytes, and the largest one that :func:`grow_block_cache` gives. GDAL's default, 5 % of the memory, fills up during a
 run. The first holds windows of 256 pixels with their halo, which touch nine blocks, for about 60 bands and dates."""
+ALIGNED = 2.5
+"""The largest size relative to GDAL's default, for windows that are aligned with blocks: without the blocks at one place, each
+window would decode them again."""
 LARGE = 512 * 512
 """Pixels per block above which GDAL's default is kept: neighbouring windows reuse large blocks, which are slow to decode (JPEG
 2000)."""
@@ -32,12 +35,12 @@ def widen_block_cache(blocks: Iterable[tuple[int, int]]) -> None:
         _raise_to(usual)
 
 
-def grow_block_cache(wanted: int) -> None:
-    """Let the cache hold `wanted` bytes, up to ``MOST`` and GDAL's default; it never shrinks.
+def grow_block_cache(wanted: int, limit: float = 1) -> None:
+    """Let the cache hold `wanted` bytes, up to ``MOST`` and `limit` times GDAL's default; it never shrinks.
 
     Does nothing if the environment variable GDAL_CACHEMAX is set.
     """
-    _raise_to(min(cap_block_cache(), MOST, wanted))
+    _raise_to(min(round(limit * cap_block_cache()), MOST, wanted))
 
 
 def block_cache() -> int:

@@ -30,8 +30,9 @@ from bocage.errors import GridError, SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import FILL, Decoding
 from bocage.sources.block_cache import cap_block_cache, widen_block_cache
+from bocage.sources.edges import read_blocks
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
-from bocage.sources.handles import using
+from bocage.sources.handles import Key, using
 from bocage.sources.pattern import DATE
 from bocage.sources.placement import nests, placement, reason_of
 from bocage.sources.warp import needed, warp
@@ -304,7 +305,7 @@ def read(
     with _opened(path, state) as dataset:
 
         def bands(chosen: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-            image = _Image(dataset, info, chosen, decoding)
+            image = _Image(dataset, (path, state), info, chosen, decoding)
             values, valid = _placed(image, grid, window, resampling, placed.scale)
             for place in placed.places[1:]:
                 moved = replace(image, info=replace(info, grid=place))
@@ -346,6 +347,7 @@ class _Image:
     """Bands of one data type of an open file, and the rules of their validity."""
 
     dataset: Any
+    key: Key
     info: RasterInfo
     indexes: tuple[int, ...]
     decoding: Decoding
@@ -358,14 +360,15 @@ class _Image:
     def read(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return values and validity (band, y, x) of a window inside the file, with rows from north to south."""
         if not self.info.turned:
-            return self._stored(RioWindow(part.x, part.y, part.width, part.height))
+            return self._stored(part)
         y = self.info.grid.shape[0] - part.y - part.height
-        values, valid = self._stored(RioWindow(part.x, y, part.width, part.height))
+        values, valid = self._stored(Window(y, part.x, part.height, part.width))
         return values[:, ::-1], valid[:, ::-1]
 
-    def _stored(self, window: RioWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def _stored(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
-        values = self.dataset.read(list(self.indexes), window=window)
+        values = read_blocks(self.dataset, self.key, self.indexes, part)
+        window = RioWindow(part.x, part.y, part.width, part.height)
         valid = np.abs(values) < FILL if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
             nodata = self.info.nodatas[i - 1] if self.decoding.nodata is None else self.decoding.nodata

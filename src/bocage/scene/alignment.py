@@ -1,0 +1,158 @@
+"""Windows of a map that lie within the blocks of its files.
+
+A window that starts at a block reads, with its halo, the first rows and columns of the blocks below and to the right of it, long
+before these are read for their own windows. A window that starts earlier, by the halo, ends where they begin: it reads its own
+block, and the last rows and columns of the blocks above and to the left, which are kept (:mod:`bocage.sources.edges`). Each
+block is then decoded once.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bocage.grid import Window
+from bocage.scene.cube import Cube
+from bocage.scene.scene import Scene
+from bocage.sources import Source
+from bocage.sources.block_cache import SMALLEST
+from bocage.sources.edges import ROOM
+from bocage.sources.placement import nests
+from bocage.sources.raster import block_of, inspect
+
+TOGETHER = 3 * 6 * 256 * 256
+"""Map pixels whose blocks are kept: three columns of blocks of 256 pixels, of a square of 1024 pixels and its halo."""
+SQUARE = 1024
+"""Side in map pixels of the largest square whose windows are computed before those of the next one."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Windows of a map that lie within the blocks of its files."""
+
+    origin: tuple[int, int]
+    """Row and column of the map where a window starts: those of a block of the largest source, less the halo."""
+    square: tuple[int, int]
+    """Rows and columns, in map pixels, of the largest blocks; the windows of such a square are computed together."""
+    widths: Mapping[Path, int]
+    """File → rows and columns at the south and east edges of its blocks that windows need, in pixels of the file."""
+    decoded: float
+    """Bytes of the decoded blocks of these files at one place of the map."""
+    stored: float
+    """Bytes of these files per map pixel."""
+
+    def square_of(self, window: Window) -> tuple[int, int]:
+        """Return the row and the column, in squares, of the square in which a window lies."""
+        return (window.y - self.origin[0]) // self.square[0], (window.x - self.origin[1]) // self.square[1]
+
+
+def aligned(scene: Scene, halos: Mapping[str, int], step: int, tile: int) -> Alignment | None:
+    """Return how windows of `tile` pixels are aligned with the blocks of the sources.
+
+    None if the block cache holds enough blocks without it, if such windows do not fit to the blocks of the source with the most
+    bytes, or if the edges to be kept are too large. It depends on the scene and on the network, and not on the machine.
+
+    Parameters
+    ----------
+    halos
+        Source → number of its pixels that a network reads on each side of a window.
+    step
+        Number of map pixels at whose multiples a window starts.
+    """
+    files = {name: _files(scene.cubes[name]) for name in halos}
+    if TOGETHER * sum(map(_stored, files.values())) <= SMALLEST:
+        return None
+    main = max(files.values(), key=_stored)[0]
+    if not main.fits(main, tile) or main.y % step or main.x % step:
+        return None
+    shift = math.ceil(max(_reach(scene.cubes[name], halo) for name, halo in halos.items()) / step) * step
+    fitting = [one for own in files.values() for one in own if one.fits(main, tile)]
+    kept = [one for one in fitting if one.width(2 * shift) <= min(one.block)]
+    if main not in kept or sum(one.edges(2 * shift, scene.grid.shape) for one in kept) > ROOM:
+        return None
+    rows, columns = (
+        int(max(one.sides[axis] for one in kept if one.sides[axis] <= max(SQUARE, main.sides[axis]))) for axis in (0, 1)
+    )
+    return Alignment(
+        (int(main.y) - shift, int(main.x) - shift),
+        (rows, columns),
+        {one.path: one.width(2 * shift) for one in kept},
+        sum(one.decoded for one in kept),
+        _stored(kept),
+    )
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file, and how its blocks lie on the map."""
+
+    path: Path
+    block: tuple[int, int]
+    """Rows and columns of a block in pixels of the file."""
+    y: float
+    x: float
+    """Row and column of the map where its first block starts."""
+    scale: float
+    """Map pixels along the side of a pixel of the file; 0 if the file is warped onto the map."""
+    depth: float
+    """Bytes per pixel of the bands that are read. A mosaic has several files of a date, of which one is read in most places."""
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Rows and columns of a block in map pixels."""
+        return self.block[0] * self.scale, self.block[1] * self.scale
+
+    @property
+    def decoded(self) -> float:
+        """Bytes of a block of each band that is read."""
+        return self.block[0] * self.block[1] * self.depth
+
+    def fits(self, main: "_File", tile: int) -> bool:
+        """Return whether windows of `tile` pixels that start at a block of `main` lie within blocks, or consist of blocks."""
+        apart = self.y - main.y, self.x - main.x
+        return self.scale > 0 and all(
+            (side % tile == 0 or tile % side == 0) and gap % min(side, tile) == 0
+            for side, gap in zip(self.sides, apart, strict=True)
+        )
+
+    def width(self, pixels: int) -> int:
+        """Return the rows or columns of the file that `pixels` rows or columns of the map touch."""
+        return math.ceil(pixels / self.scale) + (self.scale > 1)
+
+    def edges(self, pixels: int, shape: tuple[int, int]) -> float:
+        """Return the bytes of the edges that are kept for a map of `shape`: those of a row of blocks, and of a block."""
+        return self.width(pixels) * self.depth * (shape[1] / self.scale + self.block[0])
+
+
+def _reach(cube: Cube, halo: int) -> float:
+    """Return the map pixels on each side of a window that it depends on."""
+    return (halo + cube.halo) * cube.ratio.coarser / cube.ratio.finer
+
+
+def _stored(files: Sequence[_File]) -> float:
+    """Return the bytes of some files per map pixel, without those of files that are warped."""
+    return sum(one.depth / one.scale**2 for one in files if one.scale)
+
+
+def _files(cube: Cube) -> list[_File]:
+    """Return the files that a cube is read from; none if it is prepared."""
+    source = cube.source
+    if not isinstance(source, Source) or cube.prepared:
+        return []
+    bands = defaultdict[Path, list[int]](list)
+    for one in source.acquisitions:
+        for file in (*one.files.values(), *one.quality.values()):
+            bands[file.path].append(file.index)
+    share = len(source.dates) / len(source.acquisitions)
+    return [_file(path, indexes, share, cube) for path, indexes in bands.items()]
+
+
+def _file(path: Path, indexes: Sequence[int], share: float, cube: Cube) -> _File:
+    info, to_map = inspect(path), cube.ratio.coarser / cube.ratio.finer
+    span = 0 if info.turned else nests(info.grid, cube.grid) or 0
+    y, x = (round(n) * to_map for n in cube.grid.offset_of(info.grid)) if span else (0, 0)
+    depth = share * sum(np.dtype(info.dtypes[i - 1]).itemsize for i in indexes)
+    return _File(path, block_of(path), y, x, span * to_map, depth)
