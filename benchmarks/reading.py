@@ -113,8 +113,10 @@ def _read(folder: Path, halo: int) -> tuple[float, int]:
     paths = sorted(folder.glob("*.tif"))  # GDAL detects the format from the content
     sources, grid = [open_source(p.stem, image, image.Settings(p)) for p in paths], inspect(paths[0]).grid
     scene = make_scene(grid, sources, {})
-    lattice = Lattice((WINDOW, WINDOW), WINDOW, aligned(scene, dict.fromkeys(scene.cubes, halo), 1, WINDOW))
-    windows = [window.pad(halo, halo) for window in lattice.windows(scene, tuple(scene.cubes))]
+    lattice = Lattice(
+        (WINDOW, WINDOW), WINDOW, aligned(scene.cubes, grid.shape, dict.fromkeys(scene.cubes, halo), WINDOW)
+    )
+    windows = [window.pad(halo, halo) for window in lattice.windows(scene, scene.cubes)]
     started, before = time.process_time(), _bytes()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda window: [len(source.read(grid, window)) for source in sources], windows))

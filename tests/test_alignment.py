@@ -77,10 +77,14 @@ def scene_of(folder, grid=None):
     return make_scene(grid or source.grid, [source], {})
 
 
+def found(scene, halo, tile, step=1):
+    return aligned(scene.cubes, scene.grid.shape, {"a": halo}, tile, step)
+
+
 @pytest.mark.parametrize(("halo", "tile"), [(0, 32), (2, 32), (2, 64), (5, 16), (2, 128)])
 def test_each_block_is_decoded_once_with_a_cache_for_one_place(halo, tile, tmp_path, small):
     scene = scene_of(tmp_path)
-    alignment = aligned(scene, {"a": halo}, 1, tile)
+    alignment = found(scene, halo, tile)
     windows = Lattice((16, 16), tile, alignment).windows(scene, ("a",))
     pixels = np.arange(3 * 200 * 300).reshape(3, 200, 300)
     places = max(1, tile // BLOCK) ** 2
@@ -104,7 +108,7 @@ def test_without_alignment_blocks_are_decoded_again(tmp_path):
 
 def test_a_region_of_a_file_is_aligned_with_its_blocks(tmp_path, small):
     whole = scene_of(tmp_path).grid
-    alignment = aligned(scene_of(tmp_path, grid=whole.crop(Window(10, 50, 150, 150))), {"a": 2}, 1, 32)
+    alignment = found(scene_of(tmp_path, grid=whole.crop(Window(10, 50, 150, 150))), 2, 32)
     assert alignment.origin == (-12, -52), "a block less the halo, from the corner of the region"
     assert Lattice((16, 16), 32, alignment).start == (20, 12)
 
@@ -117,10 +121,10 @@ def test_windows_that_do_not_fit_are_not_aligned(why, halo, tile, tmp_path, smal
     if why == "strips":
         path = write_raster(tmp_path / "a.tif", np.ones((3, 200, 300), np.uint16))
         source = open_source("a", image, image.Settings(path))
-        assert aligned(make_scene(source.grid, [source], {}), {"a": halo}, 1, tile) is None
+        assert found(make_scene(source.grid, [source], {}), halo, tile) is None
         return
     scene = scene_of(tmp_path)
-    assert aligned(scene, {"a": 2}, 1, 32) is not None
+    assert found(scene, 2, 32) is not None
     if why == "south up":
         with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
             t = dataset.transform
@@ -129,18 +133,18 @@ def test_windows_that_do_not_fit_are_not_aligned(why, halo, tile, tmp_path, smal
         scene = make_scene(source.grid, [source], {})
     if why == "many edges":
         monkeypatch.setattr("bocage.scene.alignment.ROOM", 4 * 3 * 2 * (300 + BLOCK) - 1)
-    assert aligned(scene, {"a": halo}, 1, tile) is None
+    assert found(scene, halo, tile) is None
 
 
 def test_a_window_starts_at_a_step_of_the_network(tmp_path, small):
     whole = scene_of(tmp_path).grid
     here = {side: scene_of(tmp_path, grid=whole.crop(Window(side, side, 130, 130))) for side in (8, 10)}
-    assert aligned(here[8], {"a": 2}, 4, 32).origin == (-12, -12), "the halo is rounded up to a step"
-    assert aligned(here[10], {"a": 2}, 4, 32) is None
+    assert found(here[8], 2, 32, 4).origin == (-12, -12), "the halo is rounded up to a step"
+    assert found(here[10], 2, 32, 4) is None
 
 
 def test_a_scene_whose_blocks_the_cache_holds_is_not_aligned(tmp_path):
-    assert aligned(scene_of(tmp_path), {"a": 2}, 1, 32) is None
+    assert found(scene_of(tmp_path), 2, 32) is None
 
 
 @pytest.fixture(
@@ -200,8 +204,8 @@ def test_an_interrupted_map_of_aligned_windows_goes_on(trained, tmp_path, small)
     whole = layers(make_map(model, scene, Mapping(tile=32), tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         make_map(model, scene, Mapping(tile=32), tmp_path / "map", progress=Stopping())
-    found = layers(make_map(model, scene, Mapping(tile=32), tmp_path / "map"))
-    assert all(np.array_equal(found[name], whole[name]) for name in whole)
+    again = layers(make_map(model, scene, Mapping(tile=32), tmp_path / "map"))
+    assert all(np.array_equal(again[name], whole[name]) for name in whole)
 
 
 def test_edges_of_a_file_that_changed_are_not_used():

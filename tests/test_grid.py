@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import shapely
@@ -10,13 +8,11 @@ from pyproj import CRS, Geod, Proj, Transformer
 
 from bocage.errors import GridError
 from bocage.grid import (
-    BLOCK,
     Grid,
     Ratio,
     Window,
     areal_scale,
     geojson_of,
-    in_blocks,
     nearest_ratio,
     nesting,
     pixel_sides,
@@ -57,15 +53,6 @@ def test_tiles_cover_every_pixel_once():
     for window in GRID.tiles(16):
         count[window.within(GRID.window)] += 1
     assert (count == 1).all()
-
-
-def test_windows_of_a_block_are_consecutive():
-    grid = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (3000, 2500))
-    windows = in_blocks(grid.tiles(256))
-    assert sorted(windows, key=lambda w: (w.y, w.x)) == list(grid.tiles(256))
-    blocks = [(w.y // BLOCK, w.x // BLOCK) for w in windows]
-    changes = sum(a != b for a, b in itertools.pairwise(blocks))
-    assert changes == len(set(blocks)) - 1
 
 
 def test_clip_and_within():

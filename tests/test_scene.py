@@ -265,7 +265,7 @@ def test_the_block_cache_is_wanted_for_the_stored_bytes_of_a_scene(tmp_path, mon
     ms, pan = (open_source(path.stem, image, image.Settings(path)) for path in (coarse, fine))
     wanted = []
     monkeypatch.setattr(reading, "grow_block_cache", wanted.append)
-    reading.keep_blocks(make_scene(ms.grid, [ms, pan], {}), ("a", "b"))
+    reading.keep_blocks(make_scene(ms.grid, [ms, pan], {}).cubes.values())
     assert wanted == [reading.TOGETHER * (3 * 2 + 4 * 1)], "three bands of two bytes, and four pixels of one byte"
 
 
@@ -295,6 +295,6 @@ def test_windows_in_strips_decode_blocks_as_seldom_as_the_cache_allows(block, ro
     monkeypatch.setattr(reading, "_files", lambda _: [SimpleNamespace(path=None)])
     monkeypatch.setattr(reading, "block_of", lambda _: (block, block))
     monkeypatch.setattr(reading, "block_cache", lambda: 800 * block**2 * room)
-    windows = reading.in_strips(grid.tiles(256), SimpleNamespace(cubes={"a": SimpleNamespace(ratio=Ratio())}), ("a",))
+    windows = reading.in_strips(grid.tiles(256), [SimpleNamespace(ratio=Ratio())])
     assert len(set(windows)) == (side // 256) ** 2
     assert _decoded(windows, block, room, side) <= most

@@ -4,7 +4,7 @@ The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -22,8 +22,6 @@ from bocage.ranges import Range, check_ranges
 
 SNAP = 1e-3
 """Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
-BLOCK = 1024
-"""Side, in pixels, of the squares by which windows are ordered for reading."""
 COARSEST = 256
 """Largest least common multiple of the ratios of coarser sources that is chosen without a setting, in map pixels."""
 STEPS = 64
@@ -282,15 +280,6 @@ def _decimal(value: float) -> str:
     ('10', '0.0000898315')
     """
     return np.format_float_positional(float(f"{value:g}"), trim="-")
-
-
-def in_blocks(windows: Iterable[Window]) -> list[Window]:
-    """Return windows ordered by squares of 1024 x 1024 pixels, and row by row within each square.
-
-    Neighbouring windows then reuse the blocks that GDAL has decoded and cached. JPEG 2000 blocks are often this large. In the
-    order of whole grid rows, each of them would be decoded again for every row of windows.
-    """
-    return sorted(windows, key=lambda w: (w.y // BLOCK, w.x // BLOCK, w.y, w.x))
 
 
 def metres_per_unit(crs: Any, latitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

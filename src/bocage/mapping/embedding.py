@@ -97,7 +97,7 @@ def write_features(
     bands = _bands(trained, scene, Forward(device))
     scale = np.array([band.scale for band in bands], np.float32)[:, None, None]
     output = WRITERS.get("cog").open(path, scene.grid, bands, trained.legend)
-    windows = lattice.windows(scene, tuple(trained.footprints))
+    windows = lattice.windows(scene, trained.footprints)
     try:
         for done, window in enumerate(windows):
             progress.step("writing features", done, len(windows))

@@ -174,7 +174,7 @@ class Making:
             progress.say(slow)
         store = Store(folder.windows, bands, lattice.tile, lattice.lead)
         task = Task(trained, scene, store, frame, lattice, settings.precision, region, where)
-        tiles = lattice.windows(scene, tuple(trained.footprints))
+        tiles = lattice.windows(scene, trained.footprints)
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
         watch = Watch.on(_inputs(task))
         return cls(task, settings, folder, progress, windows, _origins(task, windows), _inputs(task), watch)

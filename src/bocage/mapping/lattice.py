@@ -1,6 +1,6 @@
 """Lattice of cells in which a network computes a map; windows consist of whole cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bocage.grid import Grid, Window
@@ -53,7 +53,8 @@ class Lattice:
             name: max(footprint.before, footprint.size - footprint.before - trained.inputs[name].ratio.finer)
             for name, footprint in trained.footprints.items()
         }
-        return cls(cell, side, aligned(scene, halos, step_of(trained.inputs, trained.model.step), side))
+        step = step_of(trained.inputs, trained.model.step)
+        return cls(cell, side, aligned(scene.cubes, scene.grid.shape, halos, side, step))
 
     @property
     def start(self) -> tuple[int, int]:
@@ -67,14 +68,11 @@ class Lattice:
         y, x = self.start
         return -y % self.tile, -x % self.tile
 
-    def windows(self, scene: Scene, names: tuple[str, ...]) -> list[Window]:
+    def windows(self, scene: Scene, names: Iterable[str]) -> list[Window]:
         """Return the windows of a map, ordered for reading the sources `names`, whose blocks are kept from now on."""
-        self.keep_blocks(scene, names)
-        return in_order(self.tiles(scene.grid), scene, names, self.alignment)
-
-    def keep_blocks(self, scene: Scene, names: tuple[str, ...]) -> None:
-        """Let this process keep the decoded blocks of the files of some sources that the next windows need."""
-        keep_blocks(scene, names, self.alignment)
+        cubes = [scene.cubes[name] for name in names]
+        keep_blocks(cubes, self.alignment)
+        return in_order(self.tiles(scene.grid), cubes, self.alignment)
 
     def tiles(self, grid: Grid) -> Iterator[Window]:
         """Iterate over the windows, row by row, cut to the grid."""

@@ -18,7 +18,7 @@ from bocage.mapping.region import Region
 from bocage.mapping.settings import Precision
 from bocage.mapping.store import Store, cannot_write
 from bocage.mapping.unclassified import Unclassified
-from bocage.scene import Scene
+from bocage.scene import Scene, keep_blocks
 from bocage.training import Trained
 
 BETWEEN = 8
@@ -78,7 +78,7 @@ class Worker:
         task.trained.model.to(self.device).eval()
         torch.backends.cudnn.deterministic = True
         reuse_memory()
-        task.lattice.keep_blocks(task.scene, tuple(task.trained.footprints))
+        keep_blocks([task.scene.cubes[name] for name in task.trained.footprints], task.lattice.alignment)
 
     @staticmethod
     def threads_for(networks: int) -> int:

@@ -202,7 +202,7 @@ def _write_all(
     tile, footprints = tile_of(scene), needs.footprints
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
     _check_room(scene, plans, folder, len(pixels))
-    keep_blocks(scene, footprints)
+    keep_blocks(scene.cubes[name] for name in footprints)
     writers = {name: _Writer(folder, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
     usable, done = np.zeros(len(pixels), bool), 0
     enough = np.any if needs.any_source else np.all

@@ -16,7 +16,6 @@ import numpy as np
 
 from bocage.grid import Window
 from bocage.scene.cube import Cube
-from bocage.scene.scene import Scene
 from bocage.sources import Source
 from bocage.sources.block_cache import SMALLEST
 from bocage.sources.edges import ROOM
@@ -49,7 +48,9 @@ class Alignment:
         return (window.y - self.origin[0]) // self.square[0], (window.x - self.origin[1]) // self.square[1]
 
 
-def aligned(scene: Scene, halos: Mapping[str, int], step: int, tile: int) -> Alignment | None:
+def aligned(
+    cubes: Mapping[str, Cube], shape: tuple[int, int], halos: Mapping[str, int], tile: int, step: int = 1
+) -> Alignment | None:
     """Return how windows of `tile` pixels are aligned with the blocks of the sources.
 
     None if the block cache holds enough blocks without it, if such windows do not fit to the blocks of the source with the most
@@ -57,21 +58,23 @@ def aligned(scene: Scene, halos: Mapping[str, int], step: int, tile: int) -> Ali
 
     Parameters
     ----------
+    shape
+        Height and width of the map.
     halos
         Source → number of its pixels that a network reads on each side of a window.
     step
         Number of map pixels at whose multiples a window starts.
     """
-    files = {name: _files(scene.cubes[name]) for name in halos}
+    files = {name: _files(cubes[name]) for name in halos}
     if TOGETHER * sum(map(_stored, files.values())) <= SMALLEST:
         return None
     main = max(files.values(), key=_stored)[0]
     if not main.fits(main, tile) or main.y % step or main.x % step:
         return None
-    shift = math.ceil(max(_reach(scene.cubes[name], halo) for name, halo in halos.items()) / step) * step
+    shift = math.ceil(max(_reach(cubes[name], halo) for name, halo in halos.items()) / step) * step
     fitting = [one for own in files.values() for one in own if one.fits(main, tile)]
     kept = [one for one in fitting if one.width(2 * shift) <= min(one.block)]
-    if main not in kept or sum(one.edges(2 * shift, scene.grid.shape) for one in kept) > ROOM:
+    if main not in kept or sum(one.edges(2 * shift, shape) for one in kept) > ROOM:
         return None
     rows, columns = (
         int(max(one.sides[axis] for one in kept if one.sides[axis] <= max(SQUARE, main.sides[axis]))) for axis in (0, 1)

@@ -8,7 +8,6 @@ import numpy as np
 from bocage.grid import Window
 from bocage.scene.alignment import TOGETHER, Alignment
 from bocage.scene.cube import Cube
-from bocage.scene.scene import Scene
 from bocage.sources import Acquisition, BandFile, Source
 from bocage.sources.block_cache import ALIGNED, block_cache, grow_block_cache
 from bocage.sources.edges import keep_edges
@@ -18,14 +17,14 @@ SPARE = 1.25
 """Blocks that the cache holds, relative to those at one place: some threads begin with the next blocks while others read."""
 
 
-def keep_blocks(scene: Scene, names: Iterable[str], alignment: Alignment | None = None) -> None:
-    """Let GDAL keep the decoded blocks of some windows of the sources `names`, within the limits of :func:`grow_block_cache`.
+def keep_blocks(cubes: Iterable[Cube], alignment: Alignment | None = None) -> None:
+    """Let GDAL keep the decoded blocks of some windows of some sources, within the limits of :func:`grow_block_cache`.
 
     A year of Sentinel-2 has hundreds of bands. With a cache for sixty, the windows decode each block again, because each of them
     touches nine blocks of every band. Of windows that are aligned with the blocks, those at one place are kept, and the edges of
     all others.
     """
-    stored = sum(_stored_size(scene.cubes[name]) for name in names)
+    stored = sum(map(_stored_size, cubes))
     if alignment is None:
         keep_edges({})
         grow_block_cache(round(TOGETHER * stored))
@@ -35,16 +34,14 @@ def keep_blocks(scene: Scene, names: Iterable[str], alignment: Alignment | None 
         grow_block_cache(round(SPARE * alignment.decoded + TOGETHER * others), ALIGNED)
 
 
-def in_order(
-    windows: Iterable[Window], scene: Scene, names: Collection[str], alignment: Alignment | None = None
-) -> list[Window]:
+def in_order(windows: Iterable[Window], cubes: Collection[Cube], alignment: Alignment | None = None) -> list[Window]:
     """Return windows of one size, ordered for reading: those of one block after those of another, or by strips."""
     if alignment is None:
-        return in_strips(windows, scene, names)
+        return in_strips(windows, cubes)
     return sorted(windows, key=lambda window: (*alignment.square_of(window), window.y, window.x))
 
 
-def in_strips(windows: Iterable[Window], scene: Scene, names: Collection[str]) -> list[Window]:
+def in_strips(windows: Iterable[Window], cubes: Collection[Cube]) -> list[Window]:
     """Return windows of one size, ordered for reading: by strips of rows, and column by column within a strip.
 
     A strip is as high as the block cache allows. Of a window with a halo, the blocks around it are needed again for the windows
@@ -53,19 +50,18 @@ def in_strips(windows: Iterable[Window], scene: Scene, names: Collection[str]) -
     """
     windows = list(windows)
     side = max((window.height for window in windows), default=1)
-    height = _strip(scene, names, side)
+    height = _strip(cubes, side)
     return sorted(windows, key=lambda window: (window.y // height, window.x, window.y))
 
 
-def _strip(scene: Scene, names: Collection[str], side: int) -> int:
+def _strip(cubes: Collection[Cube], side: int) -> int:
     """Return the height of a strip in map pixels, for windows of `side` pixels; the blocks are those of the largest source."""
-    sizes = {name: _stored_size(scene.cubes[name]) for name in names}
-    main = max(sizes, key=sizes.__getitem__, default="")
-    if not main or not sizes[main]:
+    main = max(cubes, key=_stored_size, default=None)
+    if main is None or not _stored_size(main):
         return side
-    ratio = scene.cubes[main].ratio
-    rows, columns = (max(1, n * ratio.coarser // ratio.finer) for n in block_of(_files(scene.cubes[main])[0].path))
-    room = block_cache() / (sum(sizes.values()) * rows * columns)
+    ratio = main.ratio
+    rows, columns = (max(1, n * ratio.coarser // ratio.finer) for n in block_of(_files(main)[0].path))
+    room = block_cache() / (sum(map(_stored_size, cubes)) * rows * columns)
     across = 3 if side >= columns else 2
 
     def needed(height: int) -> int:
