@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bocage.mapping.lattice import Lattice
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.scene import aligned, make_scene
+from bocage.scene.prepared import _in_order
 from bocage.sources import edges, image, open_source
 from bocage.sources.edges import keep_edges, read_blocks
 from bocage.testing import tiny_landscape, write_raster
@@ -225,3 +227,11 @@ def test_edges_take_no_more_than_their_room(monkeypatch):
     assert edges._EDGES.bytes == sum(edge.size for edge in edges._EDGES.found.values())
     keep_edges({})
     assert not edges._EDGES.found
+
+
+def test_a_cube_is_prepared_block_by_block(tmp_path, small):
+    cube = next(iter(scene_of(tmp_path).cubes.values()))
+    windows = _in_order(cube, 32)
+    assert sorted(windows, key=lambda w: (w.y, w.x)) == list(cube.grid.tiles(32))
+    blocks = [(w.y // BLOCK, w.x // BLOCK) for w in windows]
+    assert sum(a != b for a, b in pairwise(blocks)) == len(set(blocks)) - 1
