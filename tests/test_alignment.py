@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from affine import Affine
 from bocage.grid import Grid, Window
 from bocage.mapping import Computing, Mapping, Workers, make_map
 from bocage.mapping.lattice import Lattice
+from bocage.models import Footprint
+from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.run import open_run
+from bocage.samples import Pixels
+from bocage.samples.cut import cut
 from bocage.scene import aligned, make_scene
 from bocage.scene.prepared import _in_order
 from bocage.sources import edges, image, open_source
@@ -74,7 +79,7 @@ def tiled(path, block=BLOCK):
 
 
 def scene_of(folder, grid=None):
-    path = tiled(write_raster(folder / "a.tif", np.ones((3, 200, 300), np.uint16)))
+    path = tiled(write_raster(folder / "a.tif", np.arange(1, 180_001, dtype=np.uint32).reshape(3, 200, 300)))
     source = open_source("a", image, image.Settings(path))
     return make_scene(grid or source.grid, [source], {})
 
@@ -134,7 +139,7 @@ def test_windows_that_do_not_fit_are_not_aligned(why, halo, tile, tmp_path, smal
         source = open_source("a", image, image.Settings(tmp_path / "a.tif"))
         scene = make_scene(source.grid, [source], {})
     if why == "many edges":
-        monkeypatch.setattr("bocage.scene.alignment.ROOM", 4 * 3 * 2 * (300 + BLOCK) - 1)
+        monkeypatch.setattr("bocage.scene.alignment.ROOM", 4 * 3 * 4 * (300 + BLOCK) - 1)
     assert found(scene, halo, tile) is None
 
 
@@ -235,3 +240,23 @@ def test_a_cube_is_prepared_block_by_block(tmp_path, small):
     assert sorted(windows, key=lambda w: (w.y, w.x)) == list(cube.grid.tiles(32))
     blocks = [(w.y // BLOCK, w.x // BLOCK) for w in windows]
     assert sum(a != b for a, b in pairwise(blocks)) == len(set(blocks)) - 1
+
+
+@pytest.mark.parametrize("tile", [16, 32, 64])
+def test_samples_are_cut_within_blocks(tile, tmp_path, small, monkeypatch):
+    monkeypatch.setattr("bocage.samples.cut.TILE", tile)
+    monkeypatch.setattr("bocage.samples.cut.CELL", 8)
+    scene, footprints = scene_of(tmp_path), {"a": Footprint(5, 2)}
+    rows, columns = np.meshgrid(np.arange(3, 195, 4), np.arange(5, 290, 4), indexing="ij")
+    pixels = Pixels(*(n.ravel().astype(np.int32) for n in (rows, columns, rows * 0, rows // 30)))
+    needs = SimpleNamespace(footprints=footprints, any_source=False)
+    decoding = Decoding(rasterio.open(tmp_path / "a.tif").read(), (BLOCK, BLOCK), 1)
+    monkeypatch.setattr("bocage.sources.raster.read_blocks", lambda _, *what: read_blocks(decoding, *what))
+    cuts, usable = cut(scene, pixels, needs, tmp_path / "cut", QUIET)
+    assert usable.all()
+    assert decoding.decoded == 4 * 5
+    values, valid = cuts["a"].read(np.arange(len(pixels)))
+    places = zip(pixels.row, pixels.column, strict=True)
+    around = np.stack([decoding.pixels[:, y - 2 : y + 3, x - 2 : x + 3] for y, x in places])
+    assert np.array_equal(values[:, 0], around)
+    assert valid.all()

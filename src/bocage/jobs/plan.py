@@ -28,7 +28,7 @@ from bocage.provenance import Estimate, Plan
 from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, positions, samples_of
-from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.cut import Squares, by_tile, cut, tile_of
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
 from bocage.training import Choice, Trained, Trainer, Training, budgeted, check_single, classify, importance
@@ -260,7 +260,7 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
     """
     if probe.scene.ids is not None:
         return cuts, probe.inside.label
-    groups = list(by_tile(probe.pixels, tile_of(probe.scene)))
+    groups = list(by_tile(probe.pixels, Squares(tile_of(probe.scene))))
     np.random.default_rng(1).shuffle(groups)
     started = time.monotonic()
     for name in probe.model.footprints:

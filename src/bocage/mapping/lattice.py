@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bocage.grid import Grid, Window
 from bocage.models import MODELS, card_for, step_of
-from bocage.scene import Alignment, Scene, aligned, in_order, keep_blocks
+from bocage.scene import Alignment, Scene, aligned, halos_of, in_order, keep_blocks
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
@@ -49,12 +49,10 @@ class Lattice:
     def of(cls, trained: Trained, scene: Scene, tile: int) -> "Lattice":
         """Return the lattice of a map of windows of `tile` pixels, at least."""
         cell, side = lattice(trained, scene.grid.shape, tile)
-        halos = {
-            name: max(footprint.before, footprint.size - footprint.before - trained.inputs[name].ratio.finer)
-            for name, footprint in trained.footprints.items()
-        }
         step = step_of(trained.inputs, trained.model.step)
-        return cls(cell, side, aligned(scene.cubes, scene.grid.shape, halos, side, step))
+        return cls(
+            cell, side, aligned(scene.cubes, scene.grid.shape, halos_of(trained.footprints, scene.cubes), side, step)
+        )
 
     @property
     def start(self) -> tuple[int, int]:

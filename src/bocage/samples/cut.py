@@ -24,7 +24,8 @@ from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
-from bocage.scene import Cube, Scene, keep_blocks
+from bocage.scene import Alignment, Cube, Scene, aligned, halos_of, keep_blocks
+from bocage.sources.edges import keep_edges
 
 TILE = 256
 """Side of the windows in which the scene is read, in map pixels."""
@@ -200,17 +201,20 @@ def _write_all(
 ) -> tuple[NDArray[np.bool_], dict[str, str]]:
     """Write the chips of every source; return which pixels are usable, (N,) bool, and the digest of each source's content."""
     tile, footprints = tile_of(scene), needs.footprints
-    plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
+    alignment = _aligned(scene, footprints, tile)
+    squares = Squares(tile, alignment)
+    plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, squares) for name, f in footprints.items()}
     _check_room(scene, plans, folder, len(pixels))
-    keep_blocks(scene.cubes[name] for name in footprints)
+    keep_blocks([scene.cubes[name] for name in footprints], alignment)
     writers = {name: _Writer(folder, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
     usable, done = np.zeros(len(pixels), bool), 0
     enough = np.any if needs.any_source else np.all
-    for window, members in by_tile(pixels, tile):
+    for window, members in by_tile(pixels, squares):
         seen = [writer.write(window, members, pixels.take(members)) for writer in writers.values()]
         usable[members] = enough(seen, axis=0)
         done += len(members)
         progress.step("cutting samples", done, len(pixels))
+    keep_edges({})
     return usable, {name: writer.close() for name, writer in writers.items()}
 
 
@@ -281,10 +285,11 @@ class _Plan:
     """As in :class:`Cut`."""
 
     @classmethod
-    def of(cls, pixels: Pixels, ratio: Ratio, footprint: Reach, tile: int) -> "_Plan":
+    def of(cls, pixels: Pixels, ratio: Ratio, footprint: Reach, squares: "Squares") -> "_Plan":
         """Plan one chip for the samples of a polygon in a square, or single footprints where these take less space."""
         start = np.stack([pixels.row, pixels.column], 1).astype(np.int64)
-        square = start // tile @ np.array([1 << 40, 1 << 16]) + start % tile // CELL @ np.array([1 << 8, 1])
+        apart, tile = start - squares.start, squares.tile
+        square = apart // tile @ np.array([1 << 40, 1 << 16]) + apart % tile // CELL @ np.array([1 << 8, 1])
         square = np.unique(np.stack([square, pixels.polygon], 1), axis=0, return_inverse=True)[1].ravel()
         start = start * ratio.finer // ratio.coarser - footprint.before
         low, high, n = _extremes(start, square)
@@ -370,19 +375,47 @@ def _check_room(scene: Scene, plans: Mapping[str, _Plan], folder: Path, n: int) 
         )
 
 
+def _aligned(scene: Scene, footprints: Mapping[str, Reach], tile: int) -> Alignment | None:
+    """Return the alignment of windows that have the samples of a square and the footprints around them."""
+    cubes = {name: scene.cubes[name] for name in footprints}
+    step = int(np.lcm.reduce([cube.ratio.coarser for cube in cubes.values()]))
+    return aligned(cubes, scene.grid.shape, halos_of(footprints, cubes), tile, step)
+
+
 def tile_of(scene: Scene) -> int:
     """Return the side of the windows in which samples are cut, in map pixels; it covers whole pixels of every source."""
     step = int(np.lcm.reduce([cube.ratio.coarser for cube in scene.cubes.values()]))
     return max(1, TILE // step) * step
 
 
-def by_tile(pixels: Pixels, tile: int) -> Iterator[tuple[Window, NDArray[np.int64]]]:
-    """Yield, for each tile with samples, the smallest window of map pixels that contains them, and their positions."""
-    key = (pixels.row // tile).astype(np.int64) * (1 << 32) + pixels.column // tile
-    order = np.argsort(key, kind="stable")
-    cuts = np.flatnonzero(np.diff(key[order])) + 1
-    for members in np.split(order, cuts):
-        if len(members):
-            rows, columns = pixels.row[members], pixels.column[members]
-            y, x = int(rows.min()), int(columns.min())
-            yield Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1), members
+@dataclass(frozen=True)
+class Squares:
+    """Squares of the map, in whose windows samples are cut."""
+
+    tile: int
+    """Side in map pixels."""
+    alignment: Alignment | None = None
+    """Blocks of the files within which the windows lie; None: the first square starts at the corner of the map."""
+
+    @property
+    def start(self) -> NDArray[np.int64]:
+        """Row and column where a square starts, (2,); at most 0."""
+        origin = self.alignment.origin if self.alignment else (0, 0)
+        return -(-np.array(origin, np.int64) % self.tile)
+
+    def order(self, square: NDArray[np.int64]) -> tuple[int, ...]:
+        """Return a key by which squares, given by their numbers of rows and columns, are ordered for reading."""
+        y, x = (square * self.tile + self.start).tolist()
+        first = self.alignment.square_of(Window(y, x, self.tile, self.tile)) if self.alignment else ()
+        return *first, y, x
+
+
+def by_tile(pixels: Pixels, squares: Squares) -> Iterator[tuple[Window, NDArray[np.int64]]]:
+    """Yield, for each square with samples, the smallest window of map pixels that contains them, and their positions."""
+    place = (np.stack([pixels.row, pixels.column], 1).astype(np.int64) - squares.start) // squares.tile
+    found, which = np.unique(place, axis=0, return_inverse=True)
+    members = np.split(np.argsort(which.ravel(), kind="stable"), np.cumsum(np.bincount(which.ravel()))[:-1])
+    for k in sorted(range(len(found)), key=lambda k: squares.order(found[k])):
+        rows, columns = pixels.row[members[k]], pixels.column[members[k]]
+        y, x = int(rows.min()), int(columns.min())
+        yield Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1), members[k]

@@ -1,6 +1,6 @@
 """Sources + Grid → Scene: each source as a cube on its own grid, nested in the map grid."""
 
-from bocage.scene.alignment import Alignment, aligned
+from bocage.scene.alignment import Alignment, aligned, halos_of
 from bocage.scene.cube import Block, Cube, Preparation
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
@@ -13,7 +13,27 @@ from bocage.scene.speckle import Speckle
 from bocage.scene.until import filtered_until, scene_until, series_of
 
 __all__ = [
-    "INDICES", "Alignment", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Scenes",
-    "Speckle", "aligned", "filtered_until", "in_order", "keep_blocks", "limited", "make_scene", "origins_of", "prepare_scene",
-    "scene_until", "series_of",
+    "INDICES",
+    "Alignment",
+    "Block",
+    "Cube",
+    "Fill",
+    "Origin",
+    "Preparation",
+    "Prepared",
+    "Preparing",
+    "Scene",
+    "Scenes",
+    "Speckle",
+    "aligned",
+    "filtered_until",
+    "halos_of",
+    "in_order",
+    "keep_blocks",
+    "limited",
+    "make_scene",
+    "origins_of",
+    "prepare_scene",
+    "scene_until",
+    "series_of",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -46,6 +47,23 @@ class Alignment:
     def square_of(self, window: Window) -> tuple[int, int]:
         """Return the row and the column, in squares, of the square in which a window lies."""
         return (window.y - self.origin[0]) // self.square[0], (window.x - self.origin[1]) // self.square[1]
+
+
+class Footprint(Protocol):
+    """Pixels of a source that a network reads around a map pixel."""
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the source."""
+
+    @property
+    def before(self) -> int:
+        """Number of pixels above, and left of, the first pixel of the source in the map pixel."""
+
+
+def halos_of(footprints: Mapping[str, Footprint], cubes: Mapping[str, Cube]) -> dict[str, int]:
+    """Return source → number of its pixels that a network reads on each side of a window: the larger one of both sides."""
+    return {name: max(one.before, one.size - one.before - cubes[name].ratio.finer) for name, one in footprints.items()}
 
 
 def aligned(
