@@ -21,7 +21,7 @@ from bocage.run import open_run
 from bocage.samples import Pixels
 from bocage.samples.cut import cut
 from bocage.scene import aligned, make_scene
-from bocage.scene.prepared import _in_order
+from bocage.scene.reading import block_by_block
 from bocage.sources import edges, image, open_source
 from bocage.sources.edges import keep_edges, read_blocks
 from bocage.testing import tiny_landscape, write_raster
@@ -236,7 +236,7 @@ def test_edges_take_no_more_than_their_room(monkeypatch):
 
 def test_a_cube_is_prepared_block_by_block(tmp_path, small):
     cube = next(iter(scene_of(tmp_path).cubes.values()))
-    windows = _in_order(cube, 32)
+    windows = block_by_block(cube, 32)
     assert sorted(windows, key=lambda w: (w.y, w.x)) == list(cube.grid.tiles(32))
     blocks = [(w.y // BLOCK, w.x // BLOCK) for w in windows]
     assert sum(a != b for a, b in pairwise(blocks)) == len(set(blocks)) - 1

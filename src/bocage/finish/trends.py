@@ -20,7 +20,7 @@ from bocage.days import EPOCH, date_of
 from bocage.errors import FinishError
 from bocage.finish.zones import Zones, box_of, inside
 from bocage.progress import QUIET, Progress
-from bocage.scene import Cube, Preparation
+from bocage.scene import Cube, Preparation, block_by_block
 from bocage.scene.indices import INDICES, bands_of
 from bocage.sources import Source
 from bocage.sources.source import with_bands
@@ -174,7 +174,7 @@ def observe(cube: Cube, parcels: Zones, settings: Settings, progress: Progress) 
     days = np.concatenate([group.days[kept] for group, kept in groups]) if groups else np.zeros(0)
     clear, total = np.zeros((2, len(parcels), len(days)))
     covered = np.zeros(len(parcels))
-    size, tree, tiles = shapely.area(parcels.shapes), shapely.STRtree(parcels.shapes), list(cube.grid.tiles(TILE))
+    size, tree, tiles = shapely.area(parcels.shapes), shapely.STRtree(parcels.shapes), block_by_block(cube, TILE)
     for done, tile in enumerate(tiles, start=1):
         near = np.sort(tree.query(shapely.box(*cube.grid.crop(tile).bounds), predicate="intersects"))
         parts = {int(k): _part(parcels.shapes[k], cube, tile) for k in near}

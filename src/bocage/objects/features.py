@@ -33,7 +33,7 @@ from bocage.objects.stored import Stored
 from bocage.objects.sums import Sums
 from bocage.objects.texture import HARALICK, Greys, Textures
 from bocage.progress import Progress
-from bocage.scene import Cube
+from bocage.scene import Cube, in_order, keep_blocks
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.objects import GROUP, IDENTITY
@@ -114,7 +114,8 @@ def write_features(
         stored = Stored(folder, objects.count)
         shapes = Shapes.new(stored, objects.grid)
         sources = [_source(cube, objects.grid, stored, textured, settings) for cube, textured in chosen]
-        windows = list(objects.grid.tiles(settings.tile))
+        keep_blocks([cube for cube, _ in chosen])
+        windows = in_order(objects.grid.tiles(settings.tile), [cube for cube, _ in chosen])
         for done, window in enumerate(windows, start=1):
             padded = objects.read(window.pad(1, 1))
             shapes.add(padded, window)

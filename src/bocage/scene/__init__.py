@@ -6,7 +6,7 @@ from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
 from bocage.scene.origin import Origin, origins_of
 from bocage.scene.prepared import Prepared, Preparing
-from bocage.scene.reading import in_order, keep_blocks
+from bocage.scene.reading import block_by_block, in_order, keep_blocks
 from bocage.scene.scene import Scene, make_scene, prepare_scene
 from bocage.scene.scenes import Scenes, limited
 from bocage.scene.speckle import Speckle
@@ -26,6 +26,7 @@ __all__ = [
     "Scenes",
     "Speckle",
     "aligned",
+    "block_by_block",
     "filtered_until",
     "halos_of",
     "in_order",

@@ -17,15 +17,14 @@ from dask.delayed import delayed
 
 from bocage.disk import Journal, Watch
 from bocage.errors import SceneError
-from bocage.grid import Ratio, Window
+from bocage.grid import Window
 from bocage.machine import cores
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
 from bocage.scene import store
-from bocage.scene.alignment import aligned
 from bocage.scene.cube import Block, Cube
 from bocage.scene.origin import Origin, origins_of
-from bocage.scene.reading import in_order, keep_blocks
+from bocage.scene.reading import block_by_block
 from bocage.sources.edges import keep_edges
 
 FORMAT = 4
@@ -85,7 +84,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     side = shard_side(cube, settings.tile)
     journal = Journal(path.with_name(path.name + ".journal"))
     arrays = _arrays(cube, path, side, journal)
-    windows, watch = _in_order(cube, side), Watch.on(cube.paths)
+    windows, watch = block_by_block(cube, side), Watch.on(cube.paths)
     origins = _origins(cube, windows, side)
     noted = {window for window in windows if journal.notes.get(window.corner, {}).get("key") == origins[window].key}
     todo = [window for window in windows if window not in noted or store.missing(path, window, side)]
@@ -115,14 +114,6 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     never = sum(journal.notes[window.corner]["never"] for window in windows)
     height, width = cube.grid.shape
     return Prepared(path, len(todo), len(windows), height * width, never)
-
-
-def _in_order(cube: Cube, side: int) -> list[Window]:
-    """Return the shards, ordered for reading: those of one block of the files after those of another."""
-    own = replace(cube, ratio=Ratio())
-    alignment = aligned({cube.name: own}, cube.grid.shape, {cube.name: 0}, side)
-    keep_blocks([own], alignment)
-    return in_order(cube.grid.tiles(side), [own], alignment)
 
 
 def _check_unchanged(cube: Cube, watch: Watch, origin: Origin) -> None:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from bocage.grid import Window
-from bocage.scene.alignment import TOGETHER, Alignment
+from bocage.grid import Ratio, Window
+from bocage.scene.alignment import TOGETHER, Alignment, aligned
 from bocage.scene.cube import Cube
 from bocage.sources import Acquisition, BandFile, Source
 from bocage.sources.block_cache import ALIGNED, block_cache, grow_block_cache
@@ -39,6 +40,14 @@ def in_order(windows: Iterable[Window], cubes: Collection[Cube], alignment: Alig
     if alignment is None:
         return in_strips(windows, cubes)
     return sorted(windows, key=lambda window: (*alignment.square_of(window), window.y, window.x))
+
+
+def block_by_block(cube: Cube, side: int) -> list[Window]:
+    """Return the windows of `side` pixels of a cube, ordered for reading; the blocks of its files are kept from now on."""
+    own = replace(cube, ratio=Ratio())
+    alignment = aligned({cube.name: own}, cube.grid.shape, {cube.name: 0}, side)
+    keep_blocks([own], alignment)
+    return in_order(cube.grid.tiles(side), [own], alignment)
 
 
 def in_strips(windows: Iterable[Window], cubes: Collection[Cube]) -> list[Window]:
