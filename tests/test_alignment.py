@@ -20,7 +20,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Pixels
 from bocage.samples.cut import cut
-from bocage.scene import aligned, make_scene
+from bocage.scene import Alignment, aligned, make_scene
 from bocage.scene.reading import block_by_block
 from bocage.sources import edges, image, open_source
 from bocage.sources.edges import keep_edges, read_blocks
@@ -29,6 +29,7 @@ from bocage.training import Trainer, Training
 from conftest import FOREST, GRU, S2, written
 
 BLOCK = 64
+SQUARE = "EPSG:32631", Affine(10, 0, 0, 0, -10, 0), (300, 300)
 
 
 class Decoding:
@@ -122,7 +123,14 @@ def test_a_region_of_a_file_is_aligned_with_its_blocks(tmp_path, small):
 
 @pytest.mark.parametrize(
     ("why", "halo", "tile"),
-    [("crossed", 2, 48), ("strips", 2, 32), ("a large halo", 33, 32), ("south up", 2, 32), ("many edges", 2, 32)],
+    [
+        ("crossed", 2, 48),
+        ("strips", 2, 32),
+        ("a large halo", 33, 32),
+        ("south up", 2, 32),
+        ("virtual", 2, 32),
+        ("many edges", 2, 32),
+    ],
 )
 def test_windows_that_do_not_fit_are_not_aligned(why, halo, tile, tmp_path, small, monkeypatch):
     if why == "strips":
@@ -137,6 +145,10 @@ def test_windows_that_do_not_fit_are_not_aligned(why, halo, tile, tmp_path, smal
             t = dataset.transform
             dataset.transform = Affine(t.a, 0, t.c, 0, -t.e, t.f + 200 * t.e)
         source = open_source("a", image, image.Settings(tmp_path / "a.tif"))
+        scene = make_scene(source.grid, [source], {})
+    if why == "virtual":
+        rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
+        source = open_source("a", image, image.Settings(tmp_path / "a.vrt"))
         scene = make_scene(source.grid, [source], {})
     if why == "many edges":
         monkeypatch.setattr("bocage.scene.alignment.ROOM", 4 * 3 * 4 * (300 + BLOCK) - 1)
@@ -260,3 +272,24 @@ def test_samples_are_cut_within_blocks(tile, tmp_path, small, monkeypatch):
     around = np.stack([decoding.pixels[:, y - 2 : y + 3, x - 2 : x + 3] for y, x in places])
     assert np.array_equal(values[:, 0], around)
     assert valid.all()
+
+
+def test_windows_of_a_block_are_consecutive_within_a_larger_block():
+    alignment = Alignment((-2, -2), (64, 64), (128, 128), {}, 0, 0)
+    windows = sorted(Lattice((16, 16), 32, alignment).tiles(Grid.of(*SQUARE)), key=alignment.order)
+    for side in (64, 128):
+        blocks = [((w.y + 2) // side, (w.x + 2) // side) for w in windows]
+        assert sum(a != b for a, b in pairwise(blocks)) == len(set(blocks)) - 1
+
+
+def test_masks_are_read_with_edges(tmp_path, small):
+    scene = scene_of(tmp_path)
+    seen = np.random.default_rng(0).random((200, 300)) > 0.5
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+        dataset.write_mask(seen)
+    source = open_source("a", image, image.Settings(tmp_path / "a.tif"))
+    scene = make_scene(source.grid, [source], {})
+    for window in Lattice((16, 16), 32, found(scene, 2, 32)).windows(scene, ("a",)):
+        part = window.pad(2, 2).clip(scene.grid.shape)
+        assert np.array_equal(source.read(source.grid, part)[1][0], seen[part.slices])
+    assert any(masks for _, _, masks, _ in edges._EDGES.found)

@@ -406,8 +406,7 @@ class Squares:
     def order(self, square: NDArray[np.int64]) -> tuple[int, ...]:
         """Return a key by which squares, given by their numbers of rows and columns, are ordered for reading."""
         y, x = (square * self.tile + self.start).tolist()
-        first = self.alignment.square_of(Window(y, x, self.tile, self.tile)) if self.alignment else ()
-        return *first, y, x
+        return self.alignment.order(Window(y, x, self.tile, self.tile)) if self.alignment else (y, x)
 
 
 def by_tile(pixels: Pixels, squares: Squares) -> Iterator[tuple[Window, NDArray[np.int64]]]:

@@ -20,6 +20,7 @@ from bocage.scene.cube import Cube
 from bocage.sources import Source
 from bocage.sources.block_cache import SMALLEST
 from bocage.sources.edges import ROOM
+from bocage.sources.files import is_virtual
 from bocage.sources.placement import nests
 from bocage.sources.raster import block_of, inspect
 
@@ -35,8 +36,10 @@ class Alignment:
 
     origin: tuple[int, int]
     """Row and column of the map where a window starts: those of a block of the largest source, less the halo."""
+    block: tuple[int, int]
+    """Rows and columns of a block of this source, in map pixels."""
     square: tuple[int, int]
-    """Rows and columns, in map pixels, of the largest blocks; the windows of such a square are computed together."""
+    """Rows and columns of the largest blocks of all sources, in map pixels."""
     widths: Mapping[Path, int]
     """File → rows and columns at the south and east edges of its blocks that windows need, in pixels of the file."""
     decoded: float
@@ -44,9 +47,10 @@ class Alignment:
     stored: float
     """Bytes of these files per map pixel."""
 
-    def square_of(self, window: Window) -> tuple[int, int]:
-        """Return the row and the column, in squares, of the square in which a window lies."""
-        return (window.y - self.origin[0]) // self.square[0], (window.x - self.origin[1]) // self.square[1]
+    def order(self, window: Window) -> tuple[int, ...]:
+        """Return a key by which windows are ordered for reading: by the largest blocks, within them by blocks, and by rows."""
+        y, x = window.y - self.origin[0], window.x - self.origin[1]
+        return *(y // self.square[0], x // self.square[1]), *(y // self.block[0], x // self.block[1]), y, x
 
 
 class Footprint(Protocol):
@@ -99,6 +103,7 @@ def aligned(
     )
     return Alignment(
         (int(main.y) - shift, int(main.x) - shift),
+        (int(main.sides[0]), int(main.sides[1])),
         (rows, columns),
         {one.path: one.width(2 * shift) for one in kept},
         sum(one.decoded for one in kept),
@@ -117,9 +122,10 @@ class _File:
     x: float
     """Row and column of the map where its first block starts."""
     scale: float
-    """Map pixels along the side of a pixel of the file; 0 if the file is warped onto the map."""
+    """Map pixels along the side of a pixel of the file; 0 if it is warped onto the map, or virtual, with the blocks of others."""
     depth: float
-    """Bytes per pixel of the bands that are read. A mosaic has several files of a date, of which one is read in most places."""
+    """Bytes per pixel of the bands that are read, and of their masks. A mosaic has several files of a date, of which one is read
+    in most places."""
 
     @property
     def sides(self) -> tuple[float, float]:
@@ -173,7 +179,7 @@ def _files(cube: Cube) -> list[_File]:
 
 def _file(path: Path, indexes: Sequence[int], share: float, cube: Cube) -> _File:
     info, to_map = inspect(path), cube.ratio.coarser / cube.ratio.finer
-    span = 0 if info.turned else nests(info.grid, cube.grid) or 0
+    span = 0 if info.turned or is_virtual(path) else nests(info.grid, cube.grid) or 0
     y, x = (round(n) * to_map for n in cube.grid.offset_of(info.grid)) if span else (0, 0)
-    depth = share * sum(np.dtype(info.dtypes[i - 1]).itemsize for i in indexes)
+    depth = share * sum(np.dtype(info.dtypes[i - 1]).itemsize + info.masked[i - 1] for i in indexes)
     return _File(path, block_of(path), y, x, span * to_map, depth)

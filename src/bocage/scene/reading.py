@@ -39,7 +39,7 @@ def in_order(windows: Iterable[Window], cubes: Collection[Cube], alignment: Alig
     """Return windows of one size, ordered for reading: those of one block after those of another, or by strips."""
     if alignment is None:
         return in_strips(windows, cubes)
-    return sorted(windows, key=lambda window: (*alignment.square_of(window), window.y, window.x))
+    return sorted(windows, key=alignment.order)
 
 
 def block_by_block(cube: Cube, side: int) -> list[Window]:

@@ -8,6 +8,7 @@ columns of each decoded block are therefore kept here: the window decodes its ow
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,18 +92,20 @@ def keep_edges(widths: Mapping[Path, int]) -> None:
             _EDGES.bytes = 0
 
 
-def read_blocks(dataset: Any, key: Key, indexes: tuple[int, ...], window: Window) -> NDArray[Any]:
+def read_blocks(dataset: Any, key: Key, indexes: tuple[int, ...], window: Window, masks: bool = False) -> NDArray[Any]:
     """Return the pixels (band, y, x) of a window inside a dataset, with the edges of blocks that were decoded before.
 
     Parameters
     ----------
     key
         Path and state of the file; edges of another state are not used.
+    masks
+        Whether to read the masks of the bands instead, uint8: 0 is no data.
     """
-    width = _EDGES.widths.get(key[0], 0)
+    read, width = _Reader(dataset, indexes, masks), _EDGES.widths.get(key[0], 0)
     if not width:
-        return np.asarray(dataset.read(list(indexes), window=_rio(window)))
-    parts = [_piece(dataset, (key, indexes), block, width, window) for block in _blocks(dataset, window)]
+        return read(window)
+    parts = [_piece(read, (key, indexes, masks, block), width, window) for block in _blocks(dataset, window)]
     if len(parts) == 1:
         return parts[0][1]
     found = np.empty((len(indexes), window.height, window.width), parts[0][1].dtype)
@@ -111,23 +114,36 @@ def read_blocks(dataset: Any, key: Key, indexes: tuple[int, ...], window: Window
     return found
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Reads bands of a dataset, or their masks."""
+
+    dataset: Any
+    indexes: tuple[int, ...]
+    masks: bool
+
+    def __call__(self, window: Window) -> NDArray[Any]:
+        """Return the pixels (band, y, x) of a window."""
+        read = self.dataset.read_masks if self.masks else self.dataset.read
+        return np.asarray(read(list(self.indexes), window=RioWindow(window.x, window.y, window.width, window.height)))
+
+
 def _piece(
-    dataset: Any, key: tuple[Key, tuple[int, ...]], block: Window, width: int, window: Window
+    read: _Reader, place: tuple[Key, tuple[int, ...], bool, Window], width: int, window: Window
 ) -> tuple[Window, NDArray[Any]]:
     """Return the part of a window in a block, and its pixels. The edges of a block that is decoded are kept."""
-    part, place = window.clip_to(block), (*key, block.y, block.x)
-    edge = _EDGES.get(place)
+    block, edge = place[-1], _EDGES.get(place)
+    part = window.clip_to(block)
     if edge is not None and (kept := edge.pixels(part)) is not None:
         return part, kept
-    pixels = np.asarray(dataset.read(list(key[1]), window=_rio(part)))
+    pixels = read(part)
     if edge is None:
         high, wide = min(width, block.height), min(width, block.width)
-        south = Window(block.y + block.height - high, block.x, high, block.width)
-        east = Window(block.y, block.x + block.width - wide, block.height, wide)
-        pair = [np.asarray(dataset.read(list(key[1]), window=_rio(one))) for one in (south, east)]
-        for one in pair:
+        south = read(Window(block.y + block.height - high, block.x, high, block.width))
+        east = read(Window(block.y, block.x + block.width - wide, block.height, wide))
+        for one in (south, east):
             one.setflags(write=False)  # several windows read it
-        _EDGES.put(place, _Edge(block, *pair))
+        _EDGES.put(place, _Edge(block, south, east))
     return part, pixels
 
 
@@ -137,7 +153,3 @@ def _blocks(dataset: Any, window: Window) -> Iterator[Window]:
     for y in range(window.y // rows * rows, window.y + window.height, rows):
         for x in range(window.x // columns * columns, window.x + window.width, columns):
             yield Window(y, x, rows, columns).clip(dataset.shape)
-
-
-def _rio(window: Window) -> RioWindow:
-    return RioWindow(window.x, window.y, window.width, window.height)

@@ -367,8 +367,7 @@ class _Image:
 
     def _stored(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
-        values = read_blocks(self.dataset, self.key, self.indexes, part)
-        window = RioWindow(part.x, part.y, part.width, part.height)
+        values = self._blocks(self.indexes, part)
         valid = np.abs(values) < FILL if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
             nodata = self.info.nodatas[i - 1] if self.decoding.nodata is None else self.decoding.nodata
@@ -376,18 +375,22 @@ class _Image:
                 if value is not None and not np.isnan(value):
                     valid[k] &= values[k] != value
             if self.info.masked[i - 1]:
-                valid[k] &= self.dataset.read_masks(i, window=window) > 0
+                valid[k] &= self._blocks((i,), part, masks=True)[0] > 0
         if self.info.alpha and self.decoding.alpha:
-            valid &= ~self._transparent(window)
+            valid &= ~self._transparent(part)
         return values, valid
 
-    def _transparent(self, window: RioWindow) -> NDArray[np.bool_]:
+    def _blocks(self, indexes: tuple[int, ...], part: Window, masks: bool = False) -> NDArray[Any]:
+        """Return bands (band, y, x) of a window, or their masks, with the rows as they are stored."""
+        return read_blocks(self.dataset, self.key, indexes, part, masks)
+
+    def _transparent(self, part: Window) -> NDArray[np.bool_]:
         """Return the pixels (y, x) that the alpha band hides; of a measurement, those where all bands of the file are 0."""
-        transparent = np.asarray(self.dataset.read(self.info.alpha, window=window) == 0)
+        transparent = np.asarray(self._blocks((self.info.alpha,), part)[0] == 0)
         for i in range(1, self.info.count + 1):
             if self.info.two_valued or not transparent.any():
                 break
-            transparent &= self.dataset.read(i, window=window) == 0
+            transparent &= self._blocks((i,), part)[0] == 0
         return transparent
 
 
