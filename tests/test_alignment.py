@@ -21,6 +21,7 @@ from bocage.run import open_run
 from bocage.samples import Pixels
 from bocage.samples.cut import cut
 from bocage.scene import Alignment, aligned, make_scene
+from bocage.scene.alignment import TOGETHER
 from bocage.scene.reading import block_by_block
 from bocage.sources import edges, image, open_source
 from bocage.sources.edges import keep_edges, read_blocks
@@ -65,7 +66,8 @@ def no_edges():
 @pytest.fixture
 def small(monkeypatch):
     """Scenes of any size are aligned, and cells are small."""
-    monkeypatch.setattr("bocage.scene.alignment.SMALLEST", 0)
+    for size in ("SMALLEST", "MOST"):
+        monkeypatch.setattr(f"bocage.scene.alignment.{size}", 0)
     for side in ("SMALL", "DENSE"):
         monkeypatch.setattr(f"bocage.mapping.lattice.{side}", 16)
 
@@ -162,8 +164,13 @@ def test_a_window_starts_at_a_step_of_the_network(tmp_path, small):
     assert found(here[10], 2, 32, 4) is None
 
 
-def test_a_scene_whose_blocks_the_cache_holds_is_not_aligned(tmp_path):
-    assert found(scene_of(tmp_path), 2, 32) is None
+@pytest.mark.parametrize(("size", "bands", "most"), [("SMALLEST", 3, TOGETHER), ("MOST", 3, 200 * 300)])
+def test_a_scene_whose_blocks_the_cache_holds_is_not_aligned(size, bands, most, tmp_path, small, monkeypatch):
+    scene = scene_of(tmp_path)
+    monkeypatch.setattr(f"bocage.scene.alignment.{size}", 4 * bands * most - 1)
+    assert found(scene, 2, 32) is not None
+    monkeypatch.setattr(f"bocage.scene.alignment.{size}", 4 * bands * most)
+    assert found(scene, 2, 32) is None
 
 
 @pytest.fixture(

@@ -18,7 +18,7 @@ import numpy as np
 from bocage.grid import Window
 from bocage.scene.cube import Cube
 from bocage.sources import Source
-from bocage.sources.block_cache import SMALLEST
+from bocage.sources.block_cache import MOST, SMALLEST
 from bocage.sources.edges import ROOM
 from bocage.sources.files import is_virtual
 from bocage.sources.placement import nests
@@ -88,7 +88,8 @@ def aligned(
         Number of map pixels at whose multiples a window starts.
     """
     files = {name: _files(cubes[name]) for name in halos}
-    if TOGETHER * sum(map(_stored, files.values())) <= SMALLEST:
+    stored = sum(map(_stored, files.values()))
+    if TOGETHER * stored <= SMALLEST or shape[0] * shape[1] * stored <= MOST:
         return None
     main = max(files.values(), key=_stored)[0]
     if not main.fits(main, tile) or main.y % step or main.x % step:
