@@ -14,6 +14,7 @@ from bocage.jobs.embed import embed
 from bocage.jobs.pretrain import pretrain_on
 from bocage.jobs.run import run
 from bocage.mapping.embedding import features_at
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.predict import Forward
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -45,7 +46,7 @@ def test_features_do_not_depend_on_the_windows_and_read_back(pretrained, tmp_pat
     scene = open_scene(parsed, Told(), tmp_path)
     trained, with_labels = load_encoder(start, scene)
     assert not with_labels
-    how = Forward(CPU, (16, 16))
+    how = Forward(CPU, Lattice((16, 16), 16))
     whole = features_at(trained, scene, scene.grid.window, how)
     for part in (Window(16, 32, 16, 16), Window(0, 16, 48, 32), Window(32, 0, 16, 48)):  # of whole cells
         piece = features_at(trained, scene, part, how)

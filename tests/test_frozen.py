@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bocage.errors import ModelError
 from bocage.mapping.embedding import features_at, write_features
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.predict import Forward
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -79,7 +80,7 @@ def test_the_graph_receives_bands_units_masks_and_days_as_declared(scene, tmp_pa
     graph(tmp_path)
     trained, with_labels = load_encoder(declared(tmp_path, scene, days=days), scene)
     window = scene.grid.window
-    found = features_at(trained, scene, window, Forward(torch.device("cpu"), (16, 16)))
+    found = features_at(trained, scene, window, Forward(torch.device("cpu"), Lattice((16, 16), 16)))
     block = scene.cubes["s2"].read(window)
     values = (block.values[:, [1, 0]] * 10 + 1) * block.valid[:, None]
     expected = np.einsum("tcyx,cf->fyx", values, WEIGHTS)
@@ -114,7 +115,7 @@ def test_a_graph_without_a_mask_gives_nodata_where_a_date_is_missing(scene, tmp_
     graph(tmp_path, masked=False)
     text = "\n".join(line for line in DECLARED.splitlines() if not line.startswith(("valid", "days")))
     trained, _ = load_encoder(declared(tmp_path, scene, text), scene)
-    found = features_at(trained, scene, scene.grid.window, Forward(torch.device("cpu"), (16, 16)))
+    found = features_at(trained, scene, scene.grid.window, Forward(torch.device("cpu"), Lattice((16, 16), 16)))
     assert np.array_equal(found.valid, scene.cubes["s2"].read(scene.grid.window).valid.all(0))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bocage.grid import Ratio
-from bocage.mapping.lattice import lattice
+from bocage.mapping.lattice import Lattice, lattice
 from bocage.mapping.predict import Forward, infer, read_inputs
 from bocage.models import InputSpec, SourceTensor, build, fused, patchwork
 from bocage.models.lanes import USABLE
@@ -189,7 +189,7 @@ def _trained(folder):
 def _mapped(trained, scene, lattice_of, threads):
     """Return the probabilities of the map, computed in windows by several threads."""
     cell, side = lattice_of
-    how = Forward(torch.device("cpu"), cell)
+    how = Forward(torch.device("cpu"), Lattice(cell, side))
     found = np.zeros((len(trained.legend.classes), *scene.grid.shape), np.float32)
 
     def work(window):

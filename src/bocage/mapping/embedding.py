@@ -17,7 +17,7 @@ from bocage.errors import MappingError
 from bocage.grid import Window
 from bocage.machine import versions
 from bocage.mapping.lattice import Lattice
-from bocage.mapping.predict import Forward, Inputs, batch_of, cells, over_cell, read_inputs
+from bocage.mapping.predict import Forward, Inputs, batch_of, over_cell, read_inputs
 from bocage.mapping.writers import WRITERS
 from bocage.mapping.writers.base import MapBand
 from bocage.progress import QUIET, Progress
@@ -49,12 +49,12 @@ class Features:
 def features_at(trained: Trained, scene: Scene, window: Window, how: Forward) -> Features:
     """Return the fused features of a network at a window of the map, 0 where it is not valid.
 
-    A window of whole cells (``how.cell``) has the values that any other window of whole cells gives.
+    A window of whole cells (``how.lattice``) has the values that any other window of whole cells gives.
     """
     inputs = read_inputs(trained, scene, window)
     grown = inputs.window
     values = np.zeros((trained.model.width, grown.height, grown.width), np.float32)
-    for cell in cells(grown, how.cell, how.start):
+    for cell in how.lattice.cells(grown) if how.lattice else (grown,):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if inputs.valid[ys, xs].any():
@@ -93,7 +93,7 @@ def write_features(
         raise MappingError("The sources are tables, and features are written as a raster. Give a recipe of imagery.")
     trained.model.to(device).eval()
     lattice = Lattice.of(trained, scene, TILE)
-    how = Forward(device, lattice.cell, lattice.start)
+    how = Forward(device, lattice)
     bands = _bands(trained, scene, Forward(device))
     scale = np.array([band.scale for band in bands], np.float32)[:, None, None]
     output = WRITERS.get("cog").open(path, scene.grid, bands, trained.legend)

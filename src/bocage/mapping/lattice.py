@@ -44,21 +44,32 @@ class Lattice:
     """Side of a window in map pixels: whole cells."""
     alignment: Alignment | None = None
     """Blocks of the files within which the windows lie; None: the first window starts at the corner of the map."""
+    bounds: Window | None = None
+    """Window of the map, to which cells at its borders are cut; None: all cells have the same shape."""
 
     @classmethod
     def of(cls, trained: Trained, scene: Scene, tile: int) -> "Lattice":
         """Return the lattice of a map of windows of `tile` pixels, at least."""
         cell, side = lattice(trained, scene.grid.shape, tile)
         step = step_of(trained.inputs, trained.model.step)
-        return cls(
-            cell, side, aligned(scene.cubes, scene.grid.shape, halos_of(trained.footprints, scene.cubes), side, step)
-        )
+        found = aligned(scene.cubes, scene.grid.shape, halos_of(trained.footprints, scene.cubes), side, step)
+        # Cells that start before the map are otherwise a row and a column more, almost empty.
+        height, width = (-(-n // step) * step for n in scene.grid.shape)
+        return cls(cell, side, found, Window(0, 0, height, width) if found else None)
 
     @property
     def start(self) -> tuple[int, int]:
         """Row and column of the first window that starts inside the map, less than `tile`; those before it are cut to the map."""
         y, x = self.alignment.origin if self.alignment else (0, 0)
         return y % self.tile, x % self.tile
+
+    def cells(self, window: Window) -> Iterator[Window]:
+        """Yield the cells that a window of the map touches."""
+        (height, width), (y0, x0) = self.cell, self.start
+        for y in range(window.y - (window.y - y0) % height, window.y + window.height, height):
+            for x in range(window.x - (window.x - x0) % width, window.x + window.width, width):
+                cell = Window(y, x, height, width)
+                yield cell.clip_to(self.bounds) if self.bounds else cell
 
     @property
     def lead(self) -> tuple[int, int]:

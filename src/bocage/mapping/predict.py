@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.grid import Ratio, Window
+from bocage.mapping.lattice import Lattice
 from bocage.mapping.settings import Precision
 from bocage.models import OUTPUTS, Batch, Delineating, Footprint, moved, window_positions
 from bocage.progress import QUIET, Progress
@@ -69,10 +70,8 @@ class Forward:
     """Settings for running the network."""
 
     device: torch.device
-    cell: tuple[int, int] | None = None
-    """Shape of the cells of the lattice; None: the window is computed in one piece."""
-    start: tuple[int, int] = (0, 0)
-    """Row and column of the map where a cell starts."""
+    lattice: Lattice | None = None
+    """Lattice in whose cells a window is computed; None: the window is computed in one piece."""
     novelty: bool = False
     """Whether to compute the novelty, the distance of each pixel from the training data."""
     precision: Precision = "float32"
@@ -218,7 +217,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     outlines = len(OUTPUTS) if trained.delineates else 0
     layers = np.zeros((classes + outlines + how.temperature, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
-    for cell in cells(grown, how.cell, how.start):
+    for cell in how.lattice.cells(grown) if how.lattice else (grown,):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if not inputs.valid[ys, xs].any():
@@ -239,17 +238,6 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
         parcels if outlines else None,
         layers[(-1, *inner)] if how.temperature else None,
     )
-
-
-def cells(window: Window, shape: tuple[int, int] | None, start: tuple[int, int] = (0, 0)) -> Iterator[Window]:
-    """Yield the cells that a window touches, of the lattice that has a cell at `start`; the window itself if `shape` is None."""
-    if shape is None:
-        yield window
-        return
-    (height, width), (y0, x0) = shape, start
-    for y in range(window.y - (window.y - y0) % height, window.y + window.height, height):
-        for x in range(window.x - (window.x - x0) % width, window.x + window.width, width):
-            yield Window(y, x, height, width)
 
 
 def over_cell(found: NDArray[np.float32], cell: Window) -> NDArray[np.float32]:

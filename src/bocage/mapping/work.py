@@ -120,8 +120,7 @@ class Worker:
 
     def _infer(self, inputs: Inputs, window: Window) -> tuple[Prediction, float]:
         task = self.task
-        cell, start = task.lattice.cell, task.lattice.start
-        how = Forward(self.device, cell, start, "novelty" in task.store.layers, task.precision, self._check)
+        how = Forward(self.device, task.lattice, "novelty" in task.store.layers, task.precision, self._check)
         with self.permits:
             started = time.perf_counter()
             one_core()
