@@ -409,6 +409,15 @@ def gains(outcomes: Sequence[Outcome]) -> str:
     return table(("pair", "easy", "as it is", "always adapted", "with the guard", "better of both", "adapted"), rows)
 
 
+def kept_of_pairs(outcomes: Sequence[Outcome]) -> float:
+    """Return the share of the mean gains of pairs that the guard keeps, over the pairs that gain."""
+    always, guarded = (
+        by_pair(outcomes, value) for value in (lambda one: one.gain, lambda one: one.guarded() - one.before)
+    )
+    gained = [name for name, gain in always.items() if gain > 0]
+    return sum(guarded[name] for name in gained) / sum(always[name] for name in gained)
+
+
 def verdict(outcomes: Sequence[Outcome]) -> str:
     """Return the largest loss and the share of the gains that are kept."""
     guarded, always = (
@@ -417,7 +426,7 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     return (
         f"largest loss of a pair: {min(guarded.values()):+.4f} (always: {min(always.values()):+.4f}); of a model: "
         f"{min(one.guarded() - one.before for one in outcomes):+.4f} (always: {min(one.gain for one in outcomes):+.4f}); gains "
-        f"kept: {kept(outcomes):.1%}"
+        f"kept: {kept(outcomes):.1%} of those of models, {kept_of_pairs(outcomes):.1%} of the means of pairs"
     )
 
 
