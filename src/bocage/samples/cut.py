@@ -2,7 +2,7 @@
 
 Footprints of neighbouring pixels overlap. The files therefore store chips. A chip is the smallest window that contains
 the footprints of one part of a polygon. Where single footprints take less space, each footprint is a chip.
-Chips are stored in the order in which the scene is read.
+Chips are stored in the order of the squares of the map in which they lie.
 """
 
 import hashlib
