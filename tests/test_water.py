@@ -100,12 +100,16 @@ def test_crop_calendars_of_two_climates_of_rain_agree_with_their_onsets(sites):
     assert Calendar(Path(both["here"]), Path(both["like"])).days(late_march) == late_march - 30
 
 
-def test_usual_onsets_are_those_of_the_simulation():
-    days = np.datetime64("2022-09-01") + np.arange(365) - np.datetime64("1970-01-01")
+def test_usual_onsets_and_rain_are_those_of_the_simulation():
+    """The values of decision 0042: mean onset as a day of the year, and mean rain of a season in mm."""
+    known = {"early": (2, 980), "normal": (32, 800), "late": (61, 610), "dry": (46, 400), "wet": (28, 1270)}
+    days = (np.datetime64("2022-09-01") + np.arange(365) - np.datetime64("1970-01-01")).astype(np.int64)
     for name, (rains, wetness) in water.CLIMATES.items():
-        worlds = (World(seed, 2023, rains=rains, wetness=wetness) for seed in range(50, 150))
-        found = np.mean([onset(rain(world, days.astype(np.int64))) for world in worlds]) - 121  # 1 January is day 1
+        seasons = [rain(World(seed, 2023, rains=rains, wetness=wetness), days) for seed in range(50, 150)]
+        found = np.mean([onset(season) for season in seasons]) - 121  # 1 January is day 1
+        assert found == pytest.approx(known[name][0], abs=1), name
         assert found == pytest.approx(water.USUAL_ONSET[name], abs=5), name
+        assert np.sum(seasons) / 100 == pytest.approx(known[name][1], rel=0.01), name
 
 
 def test_rough_rain_lacks_a_fifth_of_the_wet_days(sites):
