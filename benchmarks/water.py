@@ -3,22 +3,23 @@
     python -m benchmarks.water [choose] [report]
 
 Each draw has a simulated landscape of its own for the training (2022, normal rainy season), and another landscape of 2023, with
-other parcels and other weather, in five climates: rains 30 days early, normal, 30 days late, half the rain, and 1.6 times the rain.
-Maize is rain-fed (``bocage simulate --rains``); Sentinel-2 only; classes, models and training are those of the benchmark `climate`.
+other parcels and other weather, in five climates: rains 30 days early, normal, 30 days late, half the rain, and 1.6 times the
+rain. Maize is rain-fed (``bocage simulate --rains``); Sentinel-2 only; classes, models and training are those of the benchmark
+`climate`.
 
 A clock counts something each day, and replaces the days: degree days (thermal time); days or degree days since the onset of the
-rains; with the water balance of FAO-56, degree days times the water stress coefficient Ks, actual evapotranspiration, days with Ks
-above 0.5, or days since Ks stays above 0.5 (on 23 of 30 days: the growing period). Clocks are tables of "temperatures" above a base
-of 0 °C, which the settings `thermal` and `temperatures` read; the season starts on 1 September.
+rains; with the water balance of FAO-56, degree days times the water stress coefficient Ks, actual evapotranspiration, days with
+Ks above 0.5, or days since Ks stays above 0.5 (on 23 of 30 days: the growing period). Clocks are tables of "temperatures" above a
+base of 0 °C, which the settings `thermal` and `temperatures` read; the season starts on 1 September.
 
-Patchwork is trained on each clock. For the model trained on days of the year, and for the random forest, which reads a date by its
-position, "days at equal ..." expresses the days of the target as those of the training at the same count. The relative depletion
-of the soil on each date, as a further band, is measured with patchwork; it has one value in a landscape, so that no tree of a random
-forest can split on it.
+Patchwork is trained on each clock. For the model trained on days of the year, and for the random forest, which reads a date by
+its position, "days at equal ..." expresses the days of the target as those of the training at the same count. The relative
+depletion of the soil on each date, as a further band, is measured with patchwork; it has one value in a landscape, so that no
+tree of a random forest can split on it.
 
 The simulation sows by the onset of Sivakumar 1988. Therefore a second rule is a competitor, that of FEWS NET (25 mm in ten days,
-then 20 mm in twenty days). "Rough rain" is a table of the target of which one wet day in five is missing, and whose other amounts
-have a log-normal error of 50 %.
+then 20 mm in twenty days). "Rough rain" is a table of the target of which one wet day in five is missing, and whose other
+amounts have a log-normal error of 50 %.
 
 The draws that choose measure all variants of the water balance; the draws that report, those that they chose.
 """
