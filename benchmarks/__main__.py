@@ -5,7 +5,8 @@
 `choice`, `contest` and `networks` take hours to days. `adapt`, `ambiguous`, `climate`, `cluster`, `conformal`, `cost`, `damage`,
 `dense`, `doctor`, `embedding`, `filling`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`,
 `objects`, `older`, `parcels`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `shares`,
-`sites`, `soak`, `training`, `transfer` and `years` do not measure speed, or measure it by themselves. They run only if named.
+`sites`, `soak`, `training`, `transfer`, `water` and `years` do not measure speed, or measure it by themselves. They run only if
+named.
 """
 
 import importlib

@@ -173,6 +173,13 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     help="Temperature of the year minus the normal temperature, °C: crops follow growing degree days, and the daily temperatures "
     "are written to temperature.csv [default: crops follow the day of the year].",
 )
+@click.option(
+    "--rains",
+    type=int,
+    help="Days by which the rainy season begins later than normal: maize is rain-fed, and the daily weather is written to "
+    "weather.csv [default: crops do not depend on rain].",
+)
+@click.option("--wetness", default=1.0, show_default=True, help="With --rains: rain divided by the normal rain.")
 @click.option("--polygons", default=24, show_default=True, help="Maximum number of reference polygons of each class.")
 @click.option(
     "--sensor",
@@ -203,6 +210,7 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tup
       bocage simulate landscape/
       bocage simulate next_year/ --year 2023
       bocage simulate warm_year/ --year 2023 --warmth 3
+      bocage simulate dry_year/ --year 2023 --rains 20 --wetness 0.6
       bocage simulate products/ --format theia --format spot67 --format s1tiling
       bocage simulate large/ --height 4812 --width 5608 --sensor vhr
     """

@@ -53,7 +53,7 @@ def stages(world: World, day: int) -> Floats:
 def _stages(world: World) -> Floats:
     """Return the stage of each class code on each day of the year (14, 366)."""
     usual = normal_climate(np.arange(1, YEAR + 1))
-    found = temperature(world, _first(world.year) + np.arange(YEAR))
+    found = temperature(world, first_day(world.year) + np.arange(YEAR))
     every = np.arange(1, YEAR + 1, dtype=float)
     bases = [BASE.get(code, OTHERS) for code in range(14)]
     return np.array([np.interp(gathered(found, base), gathered(usual, base), every) for base in bases])
@@ -74,13 +74,14 @@ def _day_of_year(days: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray((dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1)
 
 
-def _first(year: int) -> int:
+def first_day(year: int) -> int:
+    """Return 1 January of a year, in days since 1970-01-01."""
     return (date(year, 1, 1) - EPOCH).days
 
 
 def write_temperatures(world: World, path: Path) -> None:
     """Write the daily mean temperatures of the year and of the year before (columns ``date``, ``temperature`` in °C)."""
-    days = np.arange(_first(world.year - 1), _first(world.year + 1))
+    days = np.arange(first_day(world.year - 1), first_day(world.year + 1))
     values = temperature(world, days).round(1)
     write_csv(
         path,

@@ -62,6 +62,10 @@ class World:
     """Easting of the border of the two seasons, in metres."""
     warmth: float | None = None
     """Temperature of the year minus the normal temperature, °C; crops follow growing degree days. None: days of the year."""
+    rains: int | None = None
+    """Days by which the rainy season begins later than normal; maize is rain-fed. None: no rain."""
+    wetness: float = 1.0
+    """Rain of wet days divided by the normal rain."""
 
     @property
     def key(self) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bocage.simulate.climate import stages
 from bocage.simulate.landscape import Ground, World
 from bocage.simulate.noise import Floats, normal, smooth, uniform
+from bocage.simulate.rain import water
 
 BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 LEAVES = np.array([0.030, 0.062, 0.036, 0.095, 0.270, 0.335, 0.365, 0.380, 0.180, 0.085])
@@ -63,7 +64,8 @@ def cover(world: World, ground: Ground, day: int) -> Floats:
     """Return the fractional vegetation cover of each point, 0 to 1, on a day of the year (1 to 366).
 
     Sowing date and vigour vary between parcels. The year shifts the season of all parcels, the delay that of the east. In a
-    world with a warmth, growing degree days replace the day, except for the harvest of sugar cane.
+    world with a warmth, growing degree days replace the day, except for the harvest of sugar cane. In a world with rains, only
+    gardens follow the day (:func:`_rainfed`).
     """
     stage = stages(world, day)[ground.code]
     low, high, peak, half = (
@@ -78,12 +80,27 @@ def cover(world: World, ground: Ground, day: int) -> Floats:
     gardens = np.isin(ground.code, (4, 5))
     second = _bell(stage, peak + shift + 90 + 60 * ground.parcel_uniform(world.key, world.year, 66), 0.6 * half)
     season = np.where(gardens, np.maximum(season, second), season)
+    if world.rains is not None:
+        season = np.where(gardens, season, _rainfed(world, ground, day, (peak, half)))
     fraction = low + (high - low) * season * vigour + level + within
     fraction = np.where(ground.code == 1, fraction * _harvest(world, ground, day), fraction)
     return np.where(ground.code == 13, 0, np.clip(fraction, 0, 1))
 
 
-def _bell(day: Floats, peak: Floats, half: Floats) -> Floats:
+def _rainfed(world: World, ground: Ground, day: int, bell: tuple[Floats, Floats]) -> Floats:
+    """Return the season, 0 to 1, of maize that is sown in the month after the onset of the rains, and of other vegetation.
+
+    `bell` is the peak and the half width of maize in the crop calendar. Soils differ between parcels by the days for which their
+    water lasts after the end of the rains.
+    """
+    now = water(world, day)
+    sown = 30 * ground.parcel_uniform(world.key, world.year, 68) - 15
+    dry = np.maximum(0, now.since_end - 20 - 8 * ground.parcel_normal(world.key, 69))
+    maize = _bell(now.stage, bell[0] + sown, bell[1]) * np.exp(-dry / 12) * (0.6 + 0.4 * now.moisture)
+    return np.where(np.isin(ground.code, (2, 3)), maize, now.moisture)
+
+
+def _bell(day: Floats | float, peak: Floats, half: Floats) -> Floats:
     away = (day - peak + 182.625) % 365.25 - 182.625
     return np.asarray(np.exp(-0.5 * (away / (0.75 * half)) ** 2))
 

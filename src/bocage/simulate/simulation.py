@@ -16,6 +16,7 @@ from bocage.simulate.climate import write_temperatures
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons, write_regions
+from bocage.simulate.rain import write_weather
 from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_truth, write_vhr
 from bocage.textfile import write_csv
 
@@ -44,6 +45,11 @@ class Simulation:
     warmth: Annotated[float | None, Range(-10, 10)] = None
     """Temperature of the year minus the normal temperature, °C. Given, crops follow growing degree days instead of days of the
     year, and the daily temperatures are written to ``temperature.csv``."""
+    rains: Annotated[int | None, Range(-60, 60)] = None
+    """Days by which the rainy season begins later than normal. Given, maize is rain-fed, other vegetation except gardens follows
+    the rain, and the daily weather is written to ``weather.csv``."""
+    wetness: Annotated[float, Range(0.1, 5)] = 1.0
+    """Rain of wet days divided by the normal rain, in a simulation with `rains`."""
     polygons: Annotated[int, Range(1, 1_000_000)] = 24
     """Maximum number of reference polygons per class."""
     sensors: tuple[str, ...] = SENSORS
@@ -61,6 +67,12 @@ class Simulation:
             check_ranges(self)
         except ValueError as error:
             raise BocageError(f"Landscape: {error}.") from error
+        if self.rains is None and self.wetness != 1:
+            raise BocageError(
+                "Landscape: 'wetness' needs 'rains', the days by which the rainy season begins later; 0 is normal."
+            )
+        if self.rains is not None and self.delay:
+            raise BocageError("Landscape: with 'rains', the whole landscape has one weather; remove 'delay'.")
         unknown = [s for s in self.sensors if s not in SENSORS]
         if unknown:
             raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate. Known sensors: {', '.join(SENSORS)}.")
@@ -79,10 +91,10 @@ class Simulation:
 def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
     """Write a simulated landscape to `folder` and return its number of reference polygons.
 
-    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``, with a delay ``regions.gpkg``, and with a warmth
-    ``temperature.csv``. Without formats, it also contains ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and
-    ``s1/{vv,vh}.tif``. All values are a function of location and seed: without a delay, a larger landscape of the same seed
-    contains the smaller one.
+    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``, with a delay ``regions.gpkg``, with a warmth
+    ``temperature.csv``, and with rains ``weather.csv``. Without formats, it also contains ``vhr/{pan,ms}.tif``,
+    ``s2/<band>.tif``, ``s2/quality.tif`` and ``s1/{vv,vh}.tif``. All values are a function of location and seed: without a delay,
+    a larger landscape of the same seed contains the smaller one.
 
     Raises
     ------
@@ -93,7 +105,8 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
         raise BocageError(f"{folder} is not empty. Give a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     border = CORNER[0] + settings.width * PAN_GSD / 2
-    world = World(settings.seed, settings.year, settings.region, settings.delay, border, settings.warmth)
+    climate = (settings.warmth, settings.rains, settings.wetness)
+    world = World(settings.seed, settings.year, settings.region, settings.delay, border, *climate)
     pan = Grid.of(CRS, Affine(PAN_GSD, 0, CORNER[0], 0, -PAN_GSD, CORNER[1]), (settings.height, settings.width))
     sides = (2 * -(-round(n * PAN_GSD * 1000) // round(2000 * S2_GSD)) for n in pan.shape)
     decametric = Grid.of(CRS, Affine(S2_GSD, 0, CORNER[0], 0, -S2_GSD, CORNER[1]), (next(sides), next(sides)))
@@ -110,6 +123,8 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
     _write_legend(folder / "legend.csv")
     if settings.warmth is not None:
         write_temperatures(world, folder / "temperature.csv")
+    if settings.rains is not None:
+        write_weather(world, folder / "weather.csv")
     if settings.delay:
         west, south, east, north = pan.bounds
         outer = 4 * S2_GSD  # the 10 m grid is up to two pixels larger than the PAN grid
