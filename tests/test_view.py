@@ -16,7 +16,9 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+from affine import Affine
 from PIL import Image
+from pyproj import Geod, Transformer
 
 from bocage.cli import main
 from bocage.errors import RunFolderError, ViewError
@@ -33,6 +35,7 @@ from bocage.view import Viewed, Viewer, open_viewed
 from bocage.view import server as serving
 from bocage.words import sentence
 from conftest import MULTIRESOLCC, PAN_MS, S2
+from test_zones_and_change import delivered, random_codes
 
 
 @pytest.fixture(autouse=True)
@@ -536,6 +539,25 @@ def test_a_map_without_its_run_is_shown(finished, tmp_path):
         assert pixels(viewer, "layer/0/classes/0/0/0.png").any()
         assert told(viewer, "pixel/0?row=3&column=3")["code"] in viewed.legend.codes
         assert told(viewer, "scene/0")["sources"] == []
+
+
+MERCATOR = ("EPSG:3857", Affine(100, 0, 600_000, 0, -100, 8_400_000))
+
+
+@pytest.mark.parametrize(
+    "place", ["metres", "degrees", "feet", MERCATOR], ids=["metres", "degrees", "feet", "Mercator"]
+)
+def test_the_page_knows_the_metres_on_the_ground_of_a_unit_from_north_to_south(tmp_path, place):
+    land = delivered(tmp_path / "map", random_codes()[0], place)
+    with served(open_viewed(land.folder)) as viewer:
+        (shown,) = told(viewer, "runs")
+    west, south, east, north = land.grid.bounds
+    x, half = (west + east) / 2, land.grid.resolution / 2
+    change, ellipsoid = Transformer.from_crs(land.grid.crs.proj, "EPSG:4326", always_xy=True), Geod(ellps="WGS84")
+    for metres, y in zip(shown["metres"], np.linspace(north, south, len(shown["metres"])), strict=True):
+        (first, second), latitude = change.transform([x - half, x + half], [y, y])
+        length = ellipsoid.inv(first, latitude[0], second, latitude[1])[2]
+        assert metres == pytest.approx(length / (2 * half), rel=0.01)
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from affine import Affine
 
 from bocage.view import Viewer, open_viewed
 from bocage.view import server as serving
+from test_zones_and_change import delivered, random_codes
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -173,6 +176,37 @@ def test_a_link_opens_the_same_view(opened, viewer):
     again.wait_for_selector(".bars", timeout=WAIT)
     heading = "#pixel-content h3 >> nth=0"
     assert again.locator(heading).inner_text() == page.locator(heading).inner_text()
+
+
+def test_scale_coordinates_and_link_of_a_map_in_degrees(opened, tmp_path):
+    """At 57 degrees north, 0.0001 degrees are 6.1 m from west to east."""
+    codes = random_codes()[0]
+    place = ("EPSG:4326", Affine(0.0001, 0, 2.3, 0, -0.0001, 57))
+    viewer = Viewer((open_viewed(delivered(tmp_path / "map", codes, place).folder),))
+    viewer.start()
+    try:
+        page = opened(at=viewer)
+        line = page.locator(".ol-scale-line-inner")
+        length, unit = line.inner_text().split()
+        resolution = float(
+            parse_qs(urlsplit(page.url).fragment)["at"][0].split(",")[2]
+        )  # degrees in a pixel of the screen
+        width = line.bounding_box()["width"] * resolution / 0.0001 * 6.06
+        assert unit == "m"
+        assert float(length) == pytest.approx(width, rel=0.05)
+        page.mouse.click(*middle(page))
+        page.wait_for_selector("#pixel-content dl", timeout=WAIT)
+        x, y = (float(value) for value in page.locator("#position").inner_text().split(" · ")[0].split())
+        assert abs(x - 2.3035) < 1e-4
+        assert abs(y - 56.997) < 1e-4
+        assert "2.30345 · 56.99705" in page.locator("#pixel-content").inner_text()
+        page.evaluate("document.querySelector('.zoom button').click()")
+        page.wait_for_timeout(600)
+        centre = parse_qs(urlsplit(page.url).fragment)["at"][0].split(",")
+        assert float(centre[0]) == pytest.approx(2.3035, abs=1e-6)
+        assert float(centre[1]) == pytest.approx(56.997, abs=1e-6)
+    finally:
+        viewer.stop()
 
 
 def test_markup_in_a_class_name_is_shown_as_text(opened, browser, finished):

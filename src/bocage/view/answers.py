@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import numpy as np
 
+from bocage.grid import Grid, ground_metres
 from bocage.view.imagery import clearest_or_first
 from bocage.view.pixel import Pixel, footprints_of, patch_grid
 from bocage.view.places import bookmarks_of, marked, polygons_of, vector_file, vectors_in
@@ -21,6 +23,8 @@ HIGH = {"novelty": 150.0, "probabilities": 100.0, "set_size": 0.0, "validity": 0
 COLORS = {"novelty": "cividis", "set_size": "cividis", "validity": "cividis"}
 """Colour map of a layer; others: viridis."""
 CATEGORICAL = ("classes", "regularised")
+SCALES = 9
+"""Number of places from north to south at which the page knows the scale of the CRS."""
 PREFIX = "view_"
 """Start of the keys of the page's texts."""
 
@@ -144,13 +148,19 @@ def described(run: Viewed, language: str) -> dict[str, Any]:
     return {
         "name": run.name, "crs": grid.crs_name, "bounds": grid.bounds, "shape": grid.shape,
         "resolution": grid.resolution, "native": run.pyramid.native, "tile": TILE,
-        "metres": grid.metres[1] / grid.resolution,
+        "metres": _metres(grid),
         "classes": [{"code": code, "name": name, "color": color} for code, name, color in classes],
         "layers": [{"name": name, "bands": layer.bands} for name, layer in run.layers.items()],
         "tested": run.is_tested,
         "polygons": run.recipe is not None and run.recipe.reference is not None,
         "vectors": vector_file(run) is not None, "missing": run.notes(language),
     }  # fmt: skip
+
+
+def _metres(grid: Grid) -> list[float]:
+    """Return the metres on the ground per unit of the CRS, eastwards, at places of equal distance from north to south."""
+    west, south, east, north = grid.bounds
+    return [ground_metres(grid.crs.proj, (west + east) / 2, float(y))[1] for y in np.linspace(north, south, SCALES)]
 
 
 def _scene(request: Request) -> Answer:

@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "./app.css";
 import { ERROR, Frame, PARTS, RIGHT, projectionOf } from "./frame.js";
 import { showPixel } from "./pixel.js";
-import { $, bandName, day, get, make, number, say, swatch, t } from "./texts.js";
+import { $, bandName, day, digitsOf, get, make, number, say, swatch, t } from "./texts.js";
 
 const state = { layer: "classes", band: 1, opacity: 75, swipe: 100, source: null, date: 0, hidden: new Set(), pixel: null };
 let frames = [];
@@ -27,9 +27,9 @@ function readLink() {
 }
 
 function writeLink() {
-  const [x, y] = view.getCenter();
+  const [x, y] = view.getCenter().map((value) => value.toFixed(digitsOf(frames[0].run.resolution) + 2));
   const said = new URLSearchParams({
-    at: [x.toFixed(3), y.toFixed(3), view.getResolution().toPrecision(6)].join(","),
+    at: [x, y, view.getResolution().toPrecision(6)].join(","),
     layer: state.layer, band: state.band, opacity: state.opacity, swipe: state.swipe,
   });
   if (state.source !== null) said.set("source", state.source);
@@ -232,7 +232,8 @@ function fillOverlays() {
 }
 
 function follow(frame) {
-  const read = (x, y) => `${number(x, 1)} ${number(y, 1)} · ${frame.run.crs}`;
+  const digits = digitsOf(frame.run.resolution);
+  const read = (x, y) => `${number(x, digits)} ${number(y, digits)} · ${frame.run.crs}`;
   frame.map.on("pointermove", (event) => { $("position").textContent = read(...event.coordinate); });
   frame.map.on("click", (event) => pick(frame, event.coordinate));
   frame.element.addEventListener("keydown", (event) => {

@@ -1,6 +1,6 @@
 // The panel of one pixel: class, probabilities, layers, reference, series, patches.
 import { chart, summary, table } from "./chart.js";
-import { $, bandName, get, make, number, say, significant, swatch, t } from "./texts.js";
+import { $, bandName, digitsOf, get, make, number, say, significant, swatch, t } from "./texts.js";
 
 let last = 0;
 
@@ -56,7 +56,8 @@ function facts(frame, shown, found, position) {
       add(t(`layer_${name}`), text.join(", "));
     }
   }
-  add(frame.run.crs, `${number(shown.x, 1)} · ${number(shown.y, 1)}`);
+  const [x, y] = [shown.x, shown.y].map((value) => number(value, digitsOf(frame.run.resolution)));
+  add(frame.run.crs, `${x} · ${y}`);
   if (shown.latitude !== null) add(t("latitude_longitude"), `${number(shown.latitude, 5)}° · ${number(shown.longitude, 5)}°`);
   return make("div", {}, make("h3", {}, position), list);
 }
