@@ -388,6 +388,18 @@ def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():
     assert "(normal colour vision): maize – meadow. Choose" in note
 
 
+def test_no_class_has_by_default_the_colour_that_another_one_was_given():
+    """Neither a class of the map, nor a coarser one, which has one colour in the report and in certain.tif."""
+    given = PALETTE[1].upper()
+    classes = [LandClass(10, "crops", given), LandClass(20, "trees"), LandClass(1, "maize", parent="crops")]
+    legend = nomenclature([*classes, LandClass(2, "palms", parent="trees"), LandClass(3, "pines", parent="trees")])
+    whole = dict(zip(legend.whole.names, legend.whole.colors, strict=True))
+    assert (whole["maize"], whole["pines"], whole["crops"]) == (PALETTE[0], PALETTE[2], given)
+    assert len({color.lower() for color in whole.values()}) == 5
+    assert legend.colors == tuple(whole[name] for name in legend.names)
+    assert legend.level(1).colors == tuple(whole[name] for name in legend.level(1).names)
+
+
 # --- names that look like formulas
 FORMULA = r"a $\foo$ b"
 
