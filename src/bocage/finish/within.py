@@ -20,7 +20,7 @@ from bocage.samples.rasterise import pixels_inside
 from bocage.sources.base import Decoding
 from bocage.sources.partition import beside_centres
 from bocage.sources.placement import nests, touches
-from bocage.sources.raster import inspect, is_raster, read
+from bocage.sources.raster import inspect, is_raster, read, why_unusable
 from bocage.vectorfile import layer_of
 
 
@@ -71,7 +71,14 @@ def open_within(path: Path, place: Place, progress: Progress) -> Within:
         raise FinishError(
             f"[finish] within: {path} does not exist. Give the path of parcels or of a raster of objects."
         )
-    return _objects(path, place, progress) if is_raster(path) else _parcels(path, place, progress)
+    if is_raster(path):
+        return _objects(path, place, progress)
+    try:
+        return _parcels(path, place, progress)
+    except FinishError:
+        if why := why_unusable(path):
+            raise FinishError(f"[finish] within: {why}") from None
+        raise
 
 
 # --- objects
