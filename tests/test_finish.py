@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -433,6 +434,15 @@ def spool(tmp_path) -> tuple[Path, Grid, int]:
     boxes = shapely.to_wkb(shapely.box(x, y - 10, x + 10, y))
     pq.write_table(pa.table({"id": np.arange(count), "geometry": boxes}, schema=schema), tmp_path / "spool.parquet")
     return tmp_path / "spool.parquet", grid, count
+
+
+@pytest.mark.parametrize(("suffix", "driver"), [("gpkg", "GPKG"), ("fgb", "FlatGeobuf")])
+def test_a_map_without_a_class_has_a_vector_file_without_a_polygon(spool, tmp_path, suffix, driver):
+    """A file without polygons has no spatial index: the disk is not full."""
+    empty, path = tmp_path / "empty.parquet", tmp_path / f"polygons.{suffix}"
+    pq.write_table(pq.read_table(spool[0]).slice(0, 0), empty)
+    copy(empty, path, driver, spool[1], 0)
+    assert pyogrio.read_info(path, force_feature_count=True)["features"] == 0
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.99])
