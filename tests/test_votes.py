@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
-from bocage.errors import FinishError
+from bocage.errors import FinishError, SourceError
 from bocage.evaluation import Predictions
 from bocage.finish import Finishing
 from bocage.finish.regularise import regularise
@@ -200,6 +200,21 @@ def test_a_raster_that_holds_no_objects_of_the_map_is_refused(tmp_path, ids, cor
     land = delivered(tmp_path / "map", np.full(SHAPE, 7))
     with pytest.raises(FinishError, match=message):
         vote_of(land, written(tmp_path / "ids.tif", ids, corner=corner), tmp_path, "majority")
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0], ids=["same grid", "other grid"])
+def test_object_numbers_of_64_bits_stay_different(tmp_path, shift):
+    """As those of H3 cells: float64 would make one number of many."""
+    land = delivered(tmp_path / "map", np.full(SHAPE, 7))
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    ids = (2**53 + 1 + (y // 10) * 6 + x // 10).astype(np.int64)
+    corner = (CORNER[0] + shift, CORNER[1] - shift)
+    _, votes = vote_of(land, written(tmp_path / "ids.tif", ids, corner=corner), tmp_path, "majority")
+    assert votes.ids.tolist() == np.unique(ids).tolist()
+    assert votes.pixels.tolist() == np.unique(ids, return_counts=True)[1].tolist()
+    hashes = written(tmp_path / "hashes.tif", ids.astype(np.uint64) + np.uint64(2**63))
+    with pytest.raises(SourceError, match=r"object number 92\d+, which is above 9223372036854775807\. Renumber"):
+        vote_of(land, hashes, tmp_path, "majority")
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
