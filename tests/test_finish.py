@@ -19,6 +19,7 @@ from bocage.cli import main
 from bocage.disk import part_of, sha256_of
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
+from bocage.finish.corners import Corners
 from bocage.finish.ground import ground_areas
 from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
@@ -255,7 +256,12 @@ def test_borders_too_long_for_one_piece_are_simplified_in_parts(tmp_path, monkey
     array[array == 9] = 7
     whole = drawn(array, 37, 2, tmp_path)[1]
     monkeypatch.setattr("bocage.finish.polygons.LARGEST", 400)
+    read, sizes = Corners.read, []
+    monkeypatch.setattr(
+        Corners, "read", lambda self, window: sizes.append(window.height * window.width) or read(self, window)
+    )
     results = [drawn(array, tile, 2, tmp_path)[1] for tile in (37, 64)]
+    assert max(sizes) <= 400, "memory does not grow with a border that is as long as the map"
     assert shapely.coverage_is_valid(results[0])
     assert shapely.equals_exact(*(shapely.normalize(one) for one in results)).all()
     counts = [shapely.get_num_coordinates(one).sum() for one in (drawn(array, 37, 0, tmp_path)[1], results[0], whole)]
