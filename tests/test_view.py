@@ -28,7 +28,7 @@ from bocage.jobs.finish import finish
 from bocage.jobs.run import run
 from bocage.jobs.view import check_pair, open_in_browser, viewer_of
 from bocage.legend import LandClass, Legend
-from bocage.mapping import attention_at
+from bocage.mapping import WRITERS, MapBand, attention_at
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
 from bocage.view import Viewed, Viewer, open_viewed
@@ -539,6 +539,30 @@ def test_a_map_without_its_run_is_shown(finished, tmp_path):
         assert pixels(viewer, "layer/0/classes/0/0/0.png").any()
         assert told(viewer, "pixel/0?row=3&column=3")["code"] in viewed.legend.codes
         assert told(viewer, "scene/0")["sources"] == []
+
+
+def test_colours_of_a_layer_have_values_which_are_the_same_in_two_runs(tmp_path):
+    """10 clear dates are light where they are the most, and dark beside a run with 40."""
+    opened = []
+    for most in (10, 40):
+        land = delivered(tmp_path / f"{most}", random_codes()[0])
+        dates = np.full((1, *land.grid.shape), 10, np.uint8)
+        dates[0, :, 35:] = most
+        output = WRITERS.get("cog").open(
+            land.path("validity"), land.grid, (MapBand("s2: clear dates", "uint8", 255),), land.legend
+        )
+        output.put(land.grid.window, dates)
+        output.close()
+        opened.append(open_viewed(land.folder))
+    with served(opened[0]) as viewer:
+        assert told(viewer, "scale/0/validity?band=1") == {"high": 10}
+        assert told(viewer, "scale/0/confidence") == {"high": 100}
+        alone = pixels(viewer, "layer/0/validity/0/0/0.png?band=1")[30, 10]
+        assert ask(viewer, "scale/0/none")[0] == ask(viewer, "scale/0/validity?band=2")[0] == 404
+    with served(*opened) as viewer:
+        assert [told(viewer, f"scale/{k}/validity?band=1")["high"] for k in (0, 1)] == [40, 40]
+        first, second = (pixels(viewer, f"layer/{k}/validity/0/0/0.png?band=1")[30, 10] for k in (0, 1))
+    assert first.tolist() == second.tolist() != alone.tolist()
 
 
 MERCATOR = ("EPSG:3857", Affine(100, 0, 600_000, 0, -100, 8_400_000))

@@ -209,6 +209,16 @@ def test_scale_coordinates_and_link_of_a_map_in_degrees(opened, tmp_path):
         viewer.stop()
 
 
+def test_the_ends_of_a_colour_ramp_have_their_values(opened):
+    page = opened()
+    page.select_option("#layer", "confidence")
+    page.wait_for_function("document.querySelector('#scale-high').textContent === '100'", timeout=WAIT)
+    assert page.locator("#scale-low").inner_text() == "0"
+    page.select_option("#layer", "probabilities")
+    page.wait_for_function("document.querySelector('#scale-high').textContent === '1'", timeout=WAIT)
+    assert page.faults == []
+
+
 def test_markup_in_a_class_name_is_shown_as_text(opened, browser, finished):
     from dataclasses import replace
 
