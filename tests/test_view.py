@@ -541,6 +541,20 @@ def test_a_map_without_its_run_is_shown(finished, tmp_path):
         assert told(viewer, "scene/0")["sources"] == []
 
 
+def test_the_map_by_object_or_parcel_is_a_layer_of_classes(tmp_path):
+    land = delivered(tmp_path / "map", random_codes()[0])
+    voted = random_codes(1)[0]
+    band = MapBand("class", "uint8", 0, categorical=True)
+    output = WRITERS.get("cog").open(land.layout.voted, land.grid, (band,), land.legend)
+    output.put(land.grid.window, voted[None].astype(np.uint8))
+    output.close()
+    viewed = open_viewed(land.folder)
+    with served(viewed) as viewer:
+        tile = pixels(viewer, "layer/0/voted/0/0/0.png")[: voted.shape[0], : voted.shape[1]]
+        assert np.array_equal(tile, viewed.legend.palette()[voted])
+        assert told(viewer, "pixel/0?row=3&column=4")["layers"]["voted"] == [voted[3, 4] or None]
+
+
 def test_colours_of_a_layer_have_values_which_are_the_same_in_two_runs(tmp_path):
     """10 clear dates are light where they are the most, and dark beside a run with 40."""
     opened = []

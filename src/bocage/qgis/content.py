@@ -21,7 +21,7 @@ from bocage.words import sentence, whole, words_of
 CLASSES = ("classes", "certain", "set_class")
 FINISHED = ("regularised", "voted")
 QUALITY = ("confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities")
-FURTHER = ("certain", "set_class", "voted")
+FURTHER = ("certain", "set_class")
 """Rasters of classes that the page of a run does not show."""
 COARSER = ("certain", "set_class")
 """Rasters with classes of all levels of the nomenclature."""

@@ -22,7 +22,7 @@ HIGH = {"novelty": 150.0, "probabilities": 100.0, "set_size": 0.0, "validity": 0
 """Value of the lightest colour of a layer, in stored units (probabilities: in hundredths); 0: its maximum. Others: 100."""
 COLORS = {"novelty": "cividis", "set_size": "cividis", "validity": "cividis"}
 """Colour map of a layer; others: viridis."""
-CATEGORICAL = ("classes", "regularised")
+CATEGORICAL = ("classes", "voted", "regularised")
 SCALES = 9
 """Number of places from north to south at which the page knows the scale of the CRS."""
 PREFIX = "view_"

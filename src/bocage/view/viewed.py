@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # it imports PyTorch
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
 SHOWN = (
-    "classes", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
+    "classes", "voted", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
 )  # fmt: skip
 """Rasters of a map that the page shows, in this order."""
 T = TypeVar("T")

@@ -40,7 +40,7 @@ function writeLink() {
   history.replaceState(null, "", `#${said}`);
 }
 
-const isCategorical = (name) => name === "classes" || name === "regularised";
+const isCategorical = (name) => ["classes", "voted", "regularised"].includes(name);
 
 function showLayers() {
   for (const frame of frames) {

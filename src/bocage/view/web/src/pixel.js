@@ -48,8 +48,8 @@ function facts(frame, shown, found, position) {
   add(t("class"), named(found));
   if (shown.reference) add(t("reference"), t("reference_is", { ...shown.reference, part: t(`part_${shown.reference.part}`) }));
   for (const [name, values] of Object.entries(shown.layers)) {
-    if (name === "regularised") {
-      add(t("layer_regularised"), named(frame.run.classes.find((one) => one.code === values[0])));
+    if (name === "voted" || name === "regularised") {
+      add(t(`layer_${name}`), named(frame.run.classes.find((one) => one.code === values[0])));
     } else {
       const bands = frame.run.layers.find((layer) => layer.name === name).bands;
       const text = values.map((value, k) => (values.length > 1 ? t("pair", { name: bandName(name, bands[k]), text: significant(value) }) : significant(value)));
