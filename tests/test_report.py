@@ -404,55 +404,6 @@ def test_no_class_has_by_default_the_colour_that_another_one_was_given():
     assert legend.level(1).colors == tuple(whole[name] for name in legend.level(1).names)
 
 
-# --- pictures of unusual extents, dates and epochs
-@pytest.fixture
-def figure(monkeypatch):
-    """Draw a picture, and return its figure."""
-
-    def draw(picture, *inputs) -> Figure:
-        found = []
-        monkeypatch.setattr(figures, "as_svg", lambda one, *_: found.append(one) or "")
-        picture(*inputs)
-        found[0].draw_without_rendering()
-        return found[0]
-
-    return draw
-
-
-@pytest.mark.parametrize(("height", "width"), [(100, 10_000), (20_000, 300), (1500, 2999)])
-def test_the_legend_and_the_scale_of_the_split_are_beside_the_polygons(figure, height, width):
-    rng = np.random.default_rng(1)
-    parts = {name: np.append(rng.random((20, 2)), [[0, 0], [1, 1]], 0) * (height, width) for name in ("train", "test")}
-    drawn = figure(figures.split_picture, parts, words_of("en"), "")
-    (axes,), (legend,) = drawn.axes, drawn.legends
-    box, (bar,) = legend.get_window_extent(), axes.lines
-    places = np.concatenate([axes.transData.transform(one.get_offsets()) for one in axes.collections])
-    assert (places[:, 1] < box.y0).all()
-    assert (places[:, 1] > bar.get_window_extent().y1).all()
-    assert not any(one.get_clip_on() for one in axes.collections)
-    assert bar.get_window_extent().width > 15
-
-
-def test_a_curve_of_one_epoch_is_seen_and_its_epoch_is_a_whole_number(figure, tmp_path):
-    head = "epoch,train_loss,validation_loss,validation_f1,waiting,kept\n"
-    (tmp_path / "curves.csv").write_text(head + "1,0.7,0.9,0.4,0,1\n")
-    for axes in figure(figures.curves_picture, [tmp_path / "curves.csv"], words_of("en")).axes:
-        assert all(line.get_marker() == "o" for line in axes.lines)
-        low, high = axes.get_xlim()
-        assert {tick for tick in axes.get_xticks() if low <= tick <= high} == {0, 1, 2}
-
-
-def test_the_weight_of_a_date_before_a_long_gap_does_not_fill_the_gap(figure):
-    drawn = figure(
-        figures.attention_picture, "s2", [100, 110, 120, 300], [[0.1, 0.2, 0.6, 0.1]], ["maize"], words_of("en")
-    )
-    (cells,) = drawn.axes[0].collections
-    edges, weights = cells.get_coordinates()[0, :, 0], cells.get_array().filled(-1)[0]
-    assert edges.tolist() == [95, 105, 115, 125, 295, 305]
-    np.testing.assert_allclose(weights, [10, 20, 60, -1, 10])
-    assert cells.get_clim()[0] == 0
-
-
 # --- names that look like formulas
 FORMULA = r"a $\foo$ b"
 
