@@ -1,13 +1,18 @@
 """Pictures and pages of reports: legible with any extent, dates, epochs and colours, and for readers with a keyboard only."""
 
+import datetime
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from matplotlib.figure import Figure
 
-from bocage.report import figures
+from bocage.grid import Grid
+from bocage.preflight import Preflight
+from bocage.preflight.dates import Clearness
+from bocage.report import figures, preflight
 from bocage.words import words_of
 
 PAGES = Path(figures.__file__).parent
@@ -60,6 +65,33 @@ def test_the_weight_of_a_date_before_a_long_gap_does_not_fill_the_gap(figure):
     assert edges.tolist() == [95, 105, 115, 125, 295, 305]
     np.testing.assert_allclose(weights, [10, 20, 60, -1, 10])
     assert cells.get_clim()[0] == 0
+
+
+class _Strip:
+    """A source of one date."""
+
+    name, bands, days, times, ids = "strip", ("pan",), np.array([0]), (0,), None
+
+    def read(self, grid, window, resampling):
+        return np.ones((1, 1, window.height, window.width)), np.ones((1, window.height, window.width), bool)
+
+
+def test_the_page_of_a_strip_has_a_picture_of_usual_size_and_colours_for_everyone(tmp_path, monkeypatch):
+    """More usable pixels are lighter, which every kind of vision sees."""
+    drawn = []
+    monkeypatch.setattr(preflight, "as_data", lambda figure: drawn.append(figure) or "")
+    grid = Grid.of("EPSG:32740", Affine(10, 0, 300_000, 0, -10, 7_650_000), (420, 3))
+    days = (datetime.datetime(2022, 1, 1), datetime.datetime(2022, 2, 1))
+    seen = Preflight(
+        "strip", sources={"strip": _Strip()}, grid=grid, clear={"strip": Clearness(days, np.array([0, 1]))}
+    )
+    preflight.write_page(seen, tmp_path / "page.html")
+    assert max(max(figure.get_size_inches()) for figure in drawn) < 12
+    (dots,) = [
+        one for figure in drawn for axes in figure.axes for one in axes.collections if len(one.get_offsets()) == 2
+    ]
+    none, half, every = (_luminance(dots.to_rgba(share, bytes=True)[:3]) for share in (0, 50, 100))
+    assert none + 0.1 < half < every - 0.1
 
 
 # --- pages for everyone
