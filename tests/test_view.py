@@ -555,28 +555,31 @@ def test_the_map_by_object_or_parcel_is_a_layer_of_classes(tmp_path):
         assert told(viewer, "pixel/0?row=3&column=4")["layers"]["voted"] == [voted[3, 4] or None]
 
 
-def test_colours_of_a_layer_have_values_which_are_the_same_in_two_runs(tmp_path):
-    """10 clear dates are light where they are the most, and dark beside a run with 40."""
-    opened = []
-    for most in (10, 40):
-        land = delivered(tmp_path / f"{most}", random_codes()[0])
-        dates = np.full((1, *land.grid.shape), 10, np.uint8)
-        dates[0, :, 35:] = most
-        output = WRITERS.get("cog").open(
-            land.path("validity"), land.grid, (MapBand("s2: clear dates", "uint8", 255),), land.legend
-        )
-        output.put(land.grid.window, dates)
-        output.close()
-        opened.append(open_viewed(land.folder))
-    with served(opened[0]) as viewer:
-        assert told(viewer, "scale/0/validity?band=1") == {"high": 10}
+def with_dates(folder, **most):
+    """A map with the layer of clear dates: 10 of each source in the west, and `most` in the east."""
+    land = delivered(folder, random_codes()[0])
+    bands = tuple(MapBand(f"{name}: clear dates", "uint8", 255) for name in most)
+    dates = np.full((len(most), *land.grid.shape), 10, np.uint8)
+    dates[:, :, 35:] = np.array(list(most.values()))[:, None, None]
+    output = WRITERS.get("cog").open(land.path("validity"), land.grid, bands, land.legend)
+    output.put(land.grid.window, dates)
+    output.close()
+    return open_viewed(land.folder)
+
+
+def test_colours_of_a_band_have_values_which_are_the_same_in_two_runs(tmp_path):
+    """10 clear dates are light where they are the most, and dark beside a run with 40; other sources have other numbers."""
+    first, second = with_dates(tmp_path / "a", s2=10, s1=31), with_dates(tmp_path / "b", s1=12, s2=40)
+    with served(first) as viewer:
+        assert [told(viewer, f"scale/0/validity?band={band}")["high"] for band in (1, 2)] == [10, 31]
         assert told(viewer, "scale/0/confidence") == {"high": 100}
         alone = pixels(viewer, "layer/0/validity/0/0/0.png?band=1")[30, 10]
-        assert ask(viewer, "scale/0/none")[0] == ask(viewer, "scale/0/validity?band=2")[0] == 404
-    with served(*opened) as viewer:
-        assert [told(viewer, f"scale/{k}/validity?band=1")["high"] for k in (0, 1)] == [40, 40]
-        first, second = (pixels(viewer, f"layer/{k}/validity/0/0/0.png?band=1")[30, 10] for k in (0, 1))
-    assert first.tolist() == second.tolist() != alone.tolist()
+        assert ask(viewer, "scale/0/none")[0] == ask(viewer, "scale/0/validity?band=3")[0] == 404
+    with served(first, second) as viewer:
+        highs = [told(viewer, f"scale/{k}/validity?band={band}")["high"] for k in (0, 1) for band in (1, 2)]
+        assert highs == [40, 31, 31, 40]
+        seen = [pixels(viewer, f"layer/{k}/validity/0/0/0.png?band={band}")[30, 10] for k, band in ((0, 1), (1, 2))]
+    assert seen[0].tolist() == seen[1].tolist() != alone.tolist()
 
 
 MERCATOR = ("EPSG:3857", Affine(100, 0, 600_000, 0, -100, 8_400_000))

@@ -10,6 +10,7 @@ from affine import Affine
 
 from bocage.view import Viewer, open_viewed
 from bocage.view import server as serving
+from test_view import with_dates
 from test_zones_and_change import delivered, random_codes
 
 pytestmark = pytest.mark.slow
@@ -205,6 +206,29 @@ def test_scale_coordinates_and_link_of_a_map_in_degrees(opened, tmp_path):
         centre = parse_qs(urlsplit(page.url).fragment)["at"][0].split(",")
         assert float(centre[0]) == pytest.approx(2.3035, abs=1e-6)
         assert float(centre[1]) == pytest.approx(56.997, abs=1e-6)
+    finally:
+        viewer.stop()
+
+
+def test_two_runs_show_the_band_of_one_name(opened, tmp_path):
+    """The second run has the sources in another order, or lacks one."""
+    first = with_dates(tmp_path / "a", s2=10, s1=31, pan=3)
+    viewer = Viewer((first, with_dates(tmp_path / "b", s1=12, s2=40)))
+    viewer.start()
+    try:
+        page = opened(at=viewer)
+
+        def asked_by(chooser: str, value: str) -> set[str]:
+            page.asked.clear()
+            page.select_option(chooser, value)
+            page.wait_for_timeout(1000)
+            tiles = [urlsplit(one) for one in page.asked if "/layer/" in one]
+            return {f"{one.path.split('/layer/')[1].split('/')[0]} {one.query}" for one in tiles}
+
+        assert asked_by("#layer", "validity") == {"0 band=1", "1 band=2"}
+        assert asked_by("#band", "2") == {"0 band=2", "1 band=1"}
+        assert asked_by("#band", "3") == {"0 band=3"}
+        assert page.faults == []
     finally:
         viewer.stop()
 

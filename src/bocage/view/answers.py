@@ -257,7 +257,9 @@ def _lightest_of_all(request: Request, name: str, band: int) -> float:
     """Return the value of the lightest colour of a band; a maximum is that of all runs, which then have the same colours."""
     if HIGH.get(name, 100.0):
         return lightest(request.run, name, band)
-    return max(one.most(name) for one in request.runs if name in one.layers)
+    title = request.run.layers[name].bands[band - 1]
+    own = ((one, one.layers[name].bands) for one in request.runs if name in one.layers)
+    return max(lightest(one, name, bands.index(title) + 1) for one, bands in own if title in bands)
 
 
 def lightest(run: Viewed, name: str, band: int) -> float:
@@ -265,7 +267,7 @@ def lightest(run: Viewed, name: str, band: int) -> float:
     high = HIGH.get(name, 100.0)
     if name == "probabilities":  # stored in hundredths or in ten-thousandths
         high *= 0.01 / run.layers[name].scales[band - 1]
-    return high or run.most(name)
+    return high or run.most(name, band)
 
 
 def _image(request: Request) -> Answer:

@@ -43,13 +43,14 @@ function writeLink() {
 const isCategorical = (name) => ["classes", "voted", "regularised"].includes(name);
 
 function showLayers() {
-  for (const frame of frames) {
-    const shown = frame.run.classes.map((one) => one.code).filter((code) => !state.hidden.has(code));
-    frame.showLayer(state.layer, state.band, isCategorical(state.layer) && state.hidden.size ? shown : null);
-    frame.raster.setOpacity(state.opacity / 100);
-  }
   const k = Math.max(0, frames.findIndex(({ run }) => run.layers.some((one) => one.name === state.layer)));
   const bands = frames[k].run.layers.find((one) => one.name === state.layer)?.bands ?? [];
+  for (const frame of frames) {
+    const shown = frame.run.classes.map((one) => one.code).filter((code) => !state.hidden.has(code));
+    const band = bands.length > 1 ? bands[state.band - 1] : null;
+    frame.showLayer(state.layer, band, isCategorical(state.layer) && state.hidden.size ? shown : null);
+    frame.raster.setOpacity(state.opacity / 100);
+  }
   $("band-row").hidden = bands.length < 2;
   $("band").replaceChildren(...bands.map((band, k) => make("option", { value: k + 1 }, bandName(state.layer, band))));
   $("band").value = state.band;

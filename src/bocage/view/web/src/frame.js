@@ -113,11 +113,13 @@ export class Frame {
     }
   }
 
-  // Show a layer of the map; `only` are the codes shown, null for all.
+  // Show a layer of the map; `band` is the name of one of several (runs may have other classes and sources), null of the only
+  // one; `only` are the codes shown, null for all.
   showLayer(name, band, only) {
     const known = this.run.layers.find((layer) => layer.name === name);
-    if (!known) return this.raster.setSource(null);
-    const query = only ? `?only=${only.join(",")}` : `?band=${band}`;
+    const number = known && band !== null ? known.bands.indexOf(band) + 1 : 1;
+    if (!known || !number) return this.raster.setSource(null);
+    const query = only ? `?only=${only.join(",")}` : `?band=${number}`;
     this.raster.setSource(this.tiles(name, `layer/${this.index}/${name}/{z}/{y}/{x}.png${query}`, this.resolutions(this.run.native)));
   }
 
