@@ -3,16 +3,18 @@
 import datetime
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from affine import Affine
 from matplotlib.figure import Figure
 
+from bocage.evaluation.season import Interval
 from bocage.grid import Grid
 from bocage.preflight import Preflight
 from bocage.preflight.dates import Clearness
-from bocage.report import figures, preflight
+from bocage.report import figures, preflight, season_figures
 from bocage.words import words_of
 
 PAGES = Path(figures.__file__).parent
@@ -25,7 +27,8 @@ def figure(monkeypatch):
 
     def draw(picture, *inputs) -> Figure:
         found = []
-        monkeypatch.setattr(figures, "as_svg", lambda one, *_: found.append(one) or "")
+        for module in (figures, season_figures):
+            monkeypatch.setattr(module, "as_svg", lambda one, *_: found.append(one) or "")
         picture(*inputs)
         found[0].draw_without_rendering()
         return found[0]
@@ -65,6 +68,22 @@ def test_the_weight_of_a_date_before_a_long_gap_does_not_fill_the_gap(figure):
     assert edges.tolist() == [95, 105, 115, 125, 295, 305]
     np.testing.assert_allclose(weights, [10, 20, 60, -1, 10])
     assert cells.get_clim()[0] == 0
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_the_classes_of_a_season_are_all_in_the_legend_below_the_curves(figure, count):
+    names = tuple(f"a class with a long name, {k}" for k in range(count))
+    days = [datetime.date(2022, month, 1) for month in (3, 5, 7)]
+    values = [Interval(0.5, 0.4, 0.6)] * 3
+    accuracy = SimpleNamespace(
+        names=names, untested=(), days=days, f1=lambda k: values, accuracy=lambda: values, confidence=lambda: values
+    )
+    found = SimpleNamespace(once=accuracy, retrained=None, wanted=0.8)
+    drawn = figure(season_figures.pictures, found, dict.fromkeys(names, "#1b7f5c"), words_of("en"))
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(names)
+    below = legend.get_window_extent().y1
+    assert all(axes.get_window_extent().y0 > below and axes.get_window_extent().height > 150 for axes in drawn.axes)
 
 
 class _Strip:
