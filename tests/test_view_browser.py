@@ -233,6 +233,19 @@ def test_two_runs_show_the_band_of_one_name(opened, tmp_path):
         viewer.stop()
 
 
+def test_both_dates_of_a_day_are_in_the_series(opened):
+    """Two orbits pass on one day, and one of the images is masked."""
+    dates = {"days": [19000, 19000, 19012], "clear": [True, False, True], "values": [[-11.5, None, -13.25]]}
+    answer = [{"name": "s1", "dated": True, "bands": ["vv"], "filled": None, **dates}]
+    page = opened()
+    page.route("**/series/**", lambda route: route.fulfill(json=answer))
+    page.mouse.click(*middle(page))
+    page.wait_for_selector(".series .chart", timeout=WAIT)
+    page.click(".series details summary")
+    rows = [row.split("\t")[1:] for row in page.locator(".series tbody tr").all_inner_texts()]
+    assert rows == [["-11.5", "clear"], ["–", "masked"], ["-13.25", "clear"]]
+
+
 def test_the_ends_of_a_colour_ramp_have_their_values(opened):
     page = opened()
     page.select_option("#layer", "confidence")
