@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -18,6 +19,7 @@ from bocage.cli import main
 from bocage.disk import part_of, sha256_of
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
+from bocage.finish.corners import Corners
 from bocage.finish.ground import ground_areas
 from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
@@ -254,7 +256,12 @@ def test_borders_too_long_for_one_piece_are_simplified_in_parts(tmp_path, monkey
     array[array == 9] = 7
     whole = drawn(array, 37, 2, tmp_path)[1]
     monkeypatch.setattr("bocage.finish.polygons.LARGEST", 400)
+    read, sizes = Corners.read, []
+    monkeypatch.setattr(
+        Corners, "read", lambda self, window: sizes.append(window.height * window.width) or read(self, window)
+    )
     results = [drawn(array, tile, 2, tmp_path)[1] for tile in (37, 64)]
+    assert max(sizes) <= 400, "memory does not grow with a border that is as long as the map"
     assert shapely.coverage_is_valid(results[0])
     assert shapely.equals_exact(*(shapely.normalize(one) for one in results)).all()
     counts = [shapely.get_num_coordinates(one).sum() for one in (drawn(array, 37, 0, tmp_path)[1], results[0], whole)]
@@ -433,6 +440,15 @@ def spool(tmp_path) -> tuple[Path, Grid, int]:
     boxes = shapely.to_wkb(shapely.box(x, y - 10, x + 10, y))
     pq.write_table(pa.table({"id": np.arange(count), "geometry": boxes}, schema=schema), tmp_path / "spool.parquet")
     return tmp_path / "spool.parquet", grid, count
+
+
+@pytest.mark.parametrize(("suffix", "driver"), [("gpkg", "GPKG"), ("fgb", "FlatGeobuf")])
+def test_a_map_without_a_class_has_a_vector_file_without_a_polygon(spool, tmp_path, suffix, driver):
+    """A file without polygons has no spatial index: the disk is not full."""
+    empty, path = tmp_path / "empty.parquet", tmp_path / f"polygons.{suffix}"
+    pq.write_table(pq.read_table(spool[0]).slice(0, 0), empty)
+    copy(empty, path, driver, spool[1], 0)
+    assert pyogrio.read_info(path, force_feature_count=True)["features"] == 0
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.99])

@@ -23,6 +23,7 @@ from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
+from bocage.qgis import write_project
 from bocage.qgis.pictures import picture_layer
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -30,6 +31,7 @@ from bocage.sources import Source
 from bocage.sources.base import Acquisition, BandFile, Decoding
 from bocage.testing import tiny_landscape
 from bocage.testing.fakes import CORNER, Place, fake_pixels, write_raster
+from bocage.view import open_viewed
 from bocage.view.imagery import Picture, Pictures
 from bocage.words import sentence
 from conftest import Told, written
@@ -174,6 +176,17 @@ def test_a_project_whose_polygons_cannot_be_written_is_not_written(finished_run,
     with pytest.raises(FinishError, match=r"reference\.gpkg cannot be written"):
         project_of(finished_run)
     assert not (finished_run / "qgis/project.qgz").exists()
+
+
+def test_the_files_of_a_site_stay_in_the_folder_of_the_project(finished_run):
+    """The name of a recipe may have separators."""
+    viewed = open_viewed(finished_run)
+    sites = [replace(viewed, name=f"../../two/sites-{site}", site=site) for site in ("north", "south")]
+    before = set(finished_run.parent.rglob("*"))
+    project = write_project(sites, "two/sites", True, Told())
+    new = set(finished_run.parent.rglob("*")) - before
+    assert len({path for path in new if path.is_dir()}) == 2
+    assert all(path.is_relative_to(project.parent) for path in new)
 
 
 def test_an_unfinished_run_has_imagery_and_polygons(finished_run):

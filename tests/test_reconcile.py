@@ -280,9 +280,9 @@ def test_districts_outside_of_the_map_and_without_statistics_are_counted(tmp_pat
     told = Told()
     reconcile(land.folder, path, tmp_path / "out", FULL, told)
     assert "1 of 3 districts are outside the map, or where it has no data, and are left out: c." in told.words
-    assert "1 districts have no statistic and keep their classes: b." in told.words
+    assert "1 district has no statistic and keeps its classes: b." in told.words
     assert np.array_equal(layers(tmp_path / "out")[0][30:], codes[30:])
-    partly = "2 districts are covered by the map in part; their statistics are applied to this part: a, b."
+    partly = "2 districts are covered by the map in part; the statistics are applied to this part: a, b."
     assert partly in told.words  # a tenth of them has no data
 
 
@@ -304,7 +304,7 @@ def test_districts_outside_of_the_map_and_without_statistics_are_counted(tmp_pat
         ({"maize": [None]}, {}, "must be a numeric field|no district on the map has a statistic"),
         ({"maize": [0.1], "place": ["a"]}, {"name": "plac"}, "no field 'plac' \\(--name\\). Did you mean 'place'"),
         ({"maize": [0.1, 0.2], "n": ["a", "a"]}, {"name": "n"}, "2 districts are called 'a'"),
-        ({"maize": [0.1, 0.2], "n": ["a", None]}, {"name": "n"}, "1 districts have no name in the field 'n'"),
+        ({"maize": [0.1, 0.2], "n": ["a", None]}, {"name": "n"}, "1 district has no name in the field 'n'"),
         ({"maize": [500.0]}, {"unit": "ha"}, "500 ha in all, but the district has 12 ha"),
         ({"maize": [120.0]}, {"unit": "percent"}, "1.2 in all"),
     ],
@@ -340,7 +340,7 @@ def test_districts_that_cannot_be_used_are_refused(tmp_path):
     over = boxes(tmp_path / "o.gpkg", land, TWO, ((0, 0, 30, 40), (20, 0, 60, 40)))
     refused(over, r"districts 'north' and 'south' overlap: 33.3 % of the smaller one \(1 such pairs\)")
     far = boxes(tmp_path / "far.gpkg", land, TWO, ((900, 0, 930, 40), (930, 0, 960, 40)))
-    refused(far, "All 2 districts of .* are outside the map")
+    refused(far, "far.gpkg: All 2 districts are outside the map")
     refused(tmp_path / "none.gpkg", "does not exist")
     empty = gpd.GeoDataFrame({"name": ["a"], "maize": [0.5]}, geometry=[Polygon()], crs="EPSG:32740")
     empty.to_file(tmp_path / "e.gpkg")

@@ -172,11 +172,11 @@ def test_the_parts_of_a_fold_are_counted_in_its_units(recipe, tmp_path, split, u
 
 def test_the_report_answers_whether_confidence_can_be_believed():
     from bocage.evaluation import Predictions, trust_of
-    from bocage.report.sections.confidence import answer
+    from bocage.report.sections.confidence import answer, in_words
 
-    def draws(*accuracies):
+    def draws(*accuracies, sure=0.9):
         for accuracy in accuracies:
-            label, confidence = np.zeros(1000, np.int16), np.full(1000, 0.9, np.float32)
+            label, confidence = np.zeros(1000, np.int16), np.full(1000, sure, np.float32)
             predicted = (np.arange(1000) >= 1000 * accuracy).astype(np.int16)
             yield trust_of(
                 Predictions(label, label, label, label, predicted, confidence, confidence), label, None, (1, 1)
@@ -188,6 +188,10 @@ def test_the_report_answers_whether_confidence_can_be_believed():
     assert answer(tuple(draws(0.82)))["key"] == "believe_partly"
     wrong = answer(tuple(draws(0.5)))
     assert (wrong["key"], wrong["error"], wrong["share"]) == ("believe_no", pytest.approx(0.4), pytest.approx(1))
+    assert "By draw: 0.0 to 2.0 points. " in in_words(tuple(draws(0.88, 0.9)), "en")
+    never = in_words(tuple(draws(0.3, sure=0.3)), "en")
+    assert "By draw" not in never
+    assert never.endswith("accuracy: 30.0 %. No test pixel has a confidence of 80 % or more.")
 
 
 @pytest.mark.parametrize(
@@ -386,6 +390,18 @@ def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():
     legend = Legend((LandClass(1, "maize", color="#808000"), LandClass(2, "meadow", color="#808000")))
     (note,) = palette_warnings(legend, "en")
     assert "(normal colour vision): maize – meadow. Choose" in note
+
+
+def test_no_class_has_by_default_the_colour_that_another_one_was_given():
+    """Neither a class of the map, nor a coarser one, which has one colour in the report and in certain.tif."""
+    given = PALETTE[1].upper()
+    classes = [LandClass(10, "crops", given), LandClass(20, "trees"), LandClass(1, "maize", parent="crops")]
+    legend = nomenclature([*classes, LandClass(2, "palms", parent="trees"), LandClass(3, "pines", parent="trees")])
+    whole = dict(zip(legend.whole.names, legend.whole.colors, strict=True))
+    assert (whole["maize"], whole["pines"], whole["crops"]) == (PALETTE[0], PALETTE[2], given)
+    assert len({color.lower() for color in whole.values()}) == 5
+    assert legend.colors == tuple(whole[name] for name in legend.names)
+    assert legend.level(1).colors == tuple(whole[name] for name in legend.level(1).names)
 
 
 # --- names that look like formulas

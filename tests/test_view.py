@@ -16,7 +16,9 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+from affine import Affine
 from PIL import Image
+from pyproj import Geod, Transformer
 
 from bocage.cli import main
 from bocage.errors import RunFolderError, ViewError
@@ -26,13 +28,14 @@ from bocage.jobs.finish import finish
 from bocage.jobs.run import run
 from bocage.jobs.view import check_pair, open_in_browser, viewer_of
 from bocage.legend import LandClass, Legend
-from bocage.mapping import attention_at
+from bocage.mapping import WRITERS, MapBand, attention_at
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
 from bocage.view import Viewed, Viewer, open_viewed
 from bocage.view import server as serving
 from bocage.words import sentence
 from conftest import MULTIRESOLCC, PAN_MS, S2
+from test_zones_and_change import delivered, random_codes
 
 
 @pytest.fixture(autouse=True)
@@ -536,6 +539,66 @@ def test_a_map_without_its_run_is_shown(finished, tmp_path):
         assert pixels(viewer, "layer/0/classes/0/0/0.png").any()
         assert told(viewer, "pixel/0?row=3&column=3")["code"] in viewed.legend.codes
         assert told(viewer, "scene/0")["sources"] == []
+
+
+def test_the_map_by_object_or_parcel_is_a_layer_of_classes(tmp_path):
+    land = delivered(tmp_path / "map", random_codes()[0])
+    voted = random_codes(1)[0]
+    band = MapBand("class", "uint8", 0, categorical=True)
+    output = WRITERS.get("cog").open(land.layout.voted, land.grid, (band,), land.legend)
+    output.put(land.grid.window, voted[None].astype(np.uint8))
+    output.close()
+    viewed = open_viewed(land.folder)
+    with served(viewed) as viewer:
+        tile = pixels(viewer, "layer/0/voted/0/0/0.png")[: voted.shape[0], : voted.shape[1]]
+        assert np.array_equal(tile, viewed.legend.palette()[voted])
+        assert told(viewer, "pixel/0?row=3&column=4")["layers"]["voted"] == [voted[3, 4] or None]
+
+
+def with_dates(folder, **most):
+    """A map with the layer of clear dates: 10 of each source in the west, and `most` in the east."""
+    land = delivered(folder, random_codes()[0])
+    bands = tuple(MapBand(f"{name}: clear dates", "uint8", 255) for name in most)
+    dates = np.full((len(most), *land.grid.shape), 10, np.uint8)
+    dates[:, :, 35:] = np.array(list(most.values()))[:, None, None]
+    output = WRITERS.get("cog").open(land.path("validity"), land.grid, bands, land.legend)
+    output.put(land.grid.window, dates)
+    output.close()
+    return open_viewed(land.folder)
+
+
+def test_colours_of_a_band_have_values_which_are_the_same_in_two_runs(tmp_path):
+    """10 clear dates are light where they are the most, and dark beside a run with 40; other sources have other numbers."""
+    first, second = with_dates(tmp_path / "a", s2=10, s1=31), with_dates(tmp_path / "b", s1=12, s2=40)
+    with served(first) as viewer:
+        assert [told(viewer, f"scale/0/validity?band={band}")["high"] for band in (1, 2)] == [10, 31]
+        assert told(viewer, "scale/0/confidence") == {"high": 100}
+        alone = pixels(viewer, "layer/0/validity/0/0/0.png?band=1")[30, 10]
+        assert ask(viewer, "scale/0/none")[0] == ask(viewer, "scale/0/validity?band=3")[0] == 404
+    with served(first, second) as viewer:
+        highs = [told(viewer, f"scale/{k}/validity?band={band}")["high"] for k in (0, 1) for band in (1, 2)]
+        assert highs == [40, 31, 31, 40]
+        seen = [pixels(viewer, f"layer/{k}/validity/0/0/0.png?band={band}")[30, 10] for k, band in ((0, 1), (1, 2))]
+    assert seen[0].tolist() == seen[1].tolist() != alone.tolist()
+
+
+MERCATOR = ("EPSG:3857", Affine(100, 0, 600_000, 0, -100, 8_400_000))
+
+
+@pytest.mark.parametrize(
+    "place", ["metres", "degrees", "feet", MERCATOR], ids=["metres", "degrees", "feet", "Mercator"]
+)
+def test_the_page_knows_the_metres_on_the_ground_of_a_unit_from_north_to_south(tmp_path, place):
+    land = delivered(tmp_path / "map", random_codes()[0], place)
+    with served(open_viewed(land.folder)) as viewer:
+        (shown,) = told(viewer, "runs")
+    west, south, east, north = land.grid.bounds
+    x, half = (west + east) / 2, land.grid.resolution / 2
+    change, ellipsoid = Transformer.from_crs(land.grid.crs.proj, "EPSG:4326", always_xy=True), Geod(ellps="WGS84")
+    for metres, y in zip(shown["metres"], np.linspace(north, south, len(shown["metres"])), strict=True):
+        (first, second), latitude = change.transform([x - half, x + half], [y, y])
+        length = ellipsoid.inv(first, latitude[0], second, latitude[1])[2]
+        assert metres == pytest.approx(length / (2 * half), rel=0.01)
 
 
 @pytest.mark.slow

@@ -3,11 +3,15 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from affine import Affine
 
 from bocage.view import Viewer, open_viewed
 from bocage.view import server as serving
+from test_view import with_dates
+from test_zones_and_change import delivered, random_codes
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -173,6 +177,83 @@ def test_a_link_opens_the_same_view(opened, viewer):
     again.wait_for_selector(".bars", timeout=WAIT)
     heading = "#pixel-content h3 >> nth=0"
     assert again.locator(heading).inner_text() == page.locator(heading).inner_text()
+
+
+def test_scale_coordinates_and_link_of_a_map_in_degrees(opened, tmp_path):
+    """At 57 degrees north, 0.0001 degrees are 6.1 m from west to east."""
+    codes = random_codes()[0]
+    place = ("EPSG:4326", Affine(0.0001, 0, 2.3, 0, -0.0001, 57))
+    viewer = Viewer((open_viewed(delivered(tmp_path / "map", codes, place).folder),))
+    viewer.start()
+    try:
+        page = opened(at=viewer)
+        line = page.locator(".ol-scale-line-inner")
+        length, unit = line.inner_text().split()
+        resolution = float(
+            parse_qs(urlsplit(page.url).fragment)["at"][0].split(",")[2]
+        )  # degrees in a pixel of the screen
+        width = line.bounding_box()["width"] * resolution / 0.0001 * 6.06
+        assert unit == "m"
+        assert float(length) == pytest.approx(width, rel=0.05)
+        page.mouse.click(*middle(page))
+        page.wait_for_selector("#pixel-content dl", timeout=WAIT)
+        x, y = (float(value) for value in page.locator("#position").inner_text().split(" · ")[0].split())
+        assert abs(x - 2.3035) < 1e-4
+        assert abs(y - 56.997) < 1e-4
+        assert "2.30345 · 56.99705" in page.locator("#pixel-content").inner_text()
+        page.evaluate("document.querySelector('.zoom button').click()")
+        page.wait_for_timeout(600)
+        centre = parse_qs(urlsplit(page.url).fragment)["at"][0].split(",")
+        assert float(centre[0]) == pytest.approx(2.3035, abs=1e-6)
+        assert float(centre[1]) == pytest.approx(56.997, abs=1e-6)
+    finally:
+        viewer.stop()
+
+
+def test_two_runs_show_the_band_of_one_name(opened, tmp_path):
+    """The second run has the sources in another order, or lacks one."""
+    first = with_dates(tmp_path / "a", s2=10, s1=31, pan=3)
+    viewer = Viewer((first, with_dates(tmp_path / "b", s1=12, s2=40)))
+    viewer.start()
+    try:
+        page = opened(at=viewer)
+
+        def asked_by(chooser: str, value: str) -> set[str]:
+            page.asked.clear()
+            page.select_option(chooser, value)
+            page.wait_for_timeout(1000)
+            tiles = [urlsplit(one) for one in page.asked if "/layer/" in one]
+            return {f"{one.path.split('/layer/')[1].split('/')[0]} {one.query}" for one in tiles}
+
+        assert asked_by("#layer", "validity") == {"0 band=1", "1 band=2"}
+        assert asked_by("#band", "2") == {"0 band=2", "1 band=1"}
+        assert asked_by("#band", "3") == {"0 band=3"}
+        assert page.faults == []
+    finally:
+        viewer.stop()
+
+
+def test_both_dates_of_a_day_are_in_the_series(opened):
+    """Two orbits pass on one day, and one of the images is masked."""
+    dates = {"days": [19000, 19000, 19012], "clear": [True, False, True], "values": [[-11.5, None, -13.25]]}
+    answer = [{"name": "s1", "dated": True, "bands": ["vv"], "filled": None, **dates}]
+    page = opened()
+    page.route("**/series/**", lambda route: route.fulfill(json=answer))
+    page.mouse.click(*middle(page))
+    page.wait_for_selector(".series .chart", timeout=WAIT)
+    page.click(".series details summary")
+    rows = [row.split("\t")[1:] for row in page.locator(".series tbody tr").all_inner_texts()]
+    assert rows == [["-11.5", "clear"], ["–", "masked"], ["-13.25", "clear"]]
+
+
+def test_the_ends_of_a_colour_ramp_have_their_values(opened):
+    page = opened()
+    page.select_option("#layer", "confidence")
+    page.wait_for_function("document.querySelector('#scale-high').textContent === '100'", timeout=WAIT)
+    assert page.locator("#scale-low").inner_text() == "0"
+    page.select_option("#layer", "probabilities")
+    page.wait_for_function("document.querySelector('#scale-high').textContent === '1'", timeout=WAIT)
+    assert page.faults == []
 
 
 def test_markup_in_a_class_name_is_shown_as_text(opened, browser, finished):

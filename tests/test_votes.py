@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
-from bocage.errors import FinishError
+from bocage.errors import FinishError, SourceError
 from bocage.evaluation import Predictions
 from bocage.finish import Finishing
 from bocage.finish.regularise import regularise
@@ -202,6 +202,39 @@ def test_a_raster_that_holds_no_objects_of_the_map_is_refused(tmp_path, ids, cor
         vote_of(land, written(tmp_path / "ids.tif", ids, corner=corner), tmp_path, "majority")
 
 
+@pytest.mark.parametrize("shift", [0.0, 3.0], ids=["same grid", "other grid"])
+def test_object_numbers_of_64_bits_stay_different(tmp_path, shift):
+    """As those of H3 cells: float64 would make one number of many."""
+    land = delivered(tmp_path / "map", np.full(SHAPE, 7))
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    ids = (2**53 + 1 + (y // 10) * 6 + x // 10).astype(np.int64)
+    corner = (CORNER[0] + shift, CORNER[1] - shift)
+    _, votes = vote_of(land, written(tmp_path / "ids.tif", ids, corner=corner), tmp_path, "majority")
+    assert votes.ids.tolist() == np.unique(ids).tolist()
+    assert votes.pixels.tolist() == np.unique(ids, return_counts=True)[1].tolist()
+    hashes = written(tmp_path / "hashes.tif", ids.astype(np.uint64) + np.uint64(2**63))
+    with pytest.raises(SourceError, match=r"object number 92\d+, which is above 9223372036854775807\. Renumber"):
+        vote_of(land, hashes, tmp_path, "majority")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("crs", "transform", "message"),
+    [
+        (None, GRID.transform, r"\[finish\] within: .*ids\.tif has no coordinate reference system"),
+        ("EPSG:32740", GRID.transform @ Affine.rotation(5), r"\[finish\] within: .*axis-aligned with north up"),
+    ],
+    ids=["no CRS", "rotated"],
+)
+def test_a_raster_of_objects_without_a_place_is_no_broken_vector_file(tmp_path, crs, transform, message):
+    land, path = delivered(tmp_path / "map", np.full(SHAPE, 7)), tmp_path / "ids.tif"
+    how = {"driver": "GTiff", "height": SHAPE[0], "width": SHAPE[1], "count": 1, "dtype": "uint32"}
+    with rasterio.open(path, "w", crs=crs, transform=transform, **how) as file:
+        file.write(np.ones(SHAPE, np.uint32), 1)
+    with pytest.raises(FinishError, match=message):
+        vote_of(land, path, tmp_path, "majority")
+
+
 def test_a_missing_file_of_parcels_is_named(tmp_path):
     land = delivered(tmp_path / "map", np.full(SHAPE, 7))
     with pytest.raises(FinishError, match=r"none.gpkg does not exist. Give the path of parcels"):
@@ -250,6 +283,18 @@ def test_parcels_take_the_class_of_the_pixels_with_their_centre_inside(tmp_path)
     assert [row["owner"] for row in rows] == ["Ann", "'=B"]
     assert [row["since"] for row in rows] == ["1990.5", ""]
     assert float(rows[0]["share"]) == pytest.approx(table.share[0], abs=1e-4)
+
+
+def test_no_field_of_the_parcels_is_lost_where_votes_were_voted_on_before(tmp_path):
+    """The table of earlier votes has the fields of the votes, and those that were renamed then."""
+    land = delivered(tmp_path / "map", np.full(SHAPE, 7))
+    path = parcels(
+        tmp_path / "p.gpkg", [square(2, 3, 8, 9)], **{"parcel_class": ["oats"], "class": ["rye"], "code": [5]}
+    )
+    vote_of(land, path, tmp_path, "majority")
+    table = gpd.read_parquet(tmp_path / "votes.parquet")
+    known = table[["class", "parcel_class", "parcel_parcel_class", "parcel_code"]].to_numpy().tolist()
+    assert known == [["maize", "oats", "rye", 5]]
 
 
 def test_parcels_in_another_crs_are_reprojected(tmp_path):

@@ -237,8 +237,8 @@ def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
     assert found.covered == pytest.approx([1, 0.5, 0])
     assert told.words == [
         "z.gpkg: 2 of 5 features have no polygon and are left out.",
-        "1 zones are outside the map, or where it has no data: c.",
-        "1 zones are covered by the map in part (column 'covered'): b.",
+        "1 zone is outside the map, or where it has no data: c.",
+        "1 zone is covered by the map in part (column 'covered'): b.",
     ]
 
 
@@ -250,7 +250,7 @@ def test_zones_with_one_name_and_overlapping_zones_are_reported(tmp_path, land):
     assert told.words[:2] == [
         "z.gpkg: 4 of 5 polygons have the name of another one: a, b. Each stays a polygon of its own; make one multipolygon of "
         "the parts of a polygon, or choose another field.",
-        "1 pairs of zones overlap: b and c. Their common area counts in each of them.",
+        "1 pair of zones overlaps: b and c. Their common area counts in each of them.",
     ]
 
 
@@ -313,7 +313,7 @@ def test_zones_in_another_crs_are_reprojected_and_said(tmp_path, land):
             "",
             "has no polygon with an area and finite coordinates; found 1 features",
         ),
-        (lambda path: write_zones(path, [square(90_000, 0)]), "", "All 1 zones are outside the map"),
+        (lambda path: write_zones(path, [square(90_000, 0)]), "", "The zone is outside the map"),
     ],
 )
 def test_zones_that_cannot_be_used_are_refused_with_one_line(tmp_path, land, capsys, make, field, message):

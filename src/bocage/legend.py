@@ -159,8 +159,18 @@ class Legend:
 
     @property
     def colors(self) -> tuple[str, ...]:
-        """Colour ``#rrggbb`` of every class; a colour of the palette where the class has none."""
-        return tuple(c.color or PALETTE[i % len(PALETTE)] for i, c in enumerate(self.classes))
+        """Colour ``#rrggbb`` of every class; where the class has none, that of the palette at its position.
+
+        A colour that another class was given is not taken: the next free one of the palette is.
+        """
+        everything = (*self.classes, *self.coarser)
+        given = {c.color.lower() for c in everything}
+        free = (color for color in PALETTE[len(everything) :] if color not in given)
+        own = (PALETTE[i % len(PALETTE)] for i in range(len(self.classes)))
+        return tuple(
+            c.color or (next(free, color) if color in given else color)
+            for c, color in zip(self.classes, own, strict=True)
+        )
 
     def rgb(self, index: int) -> tuple[int, int, int]:
         """Return red, green and blue (0 to 255) of the class at `index`."""
@@ -235,9 +245,9 @@ class Legend:
         """Return level `number`, from 1 (the coarsest) to the depth of the nomenclature (the classes of the map)."""
         at = [self.path(i)[:number][-1] for i in range(len(self.classes))]
         names = tuple(dict.fromkeys(at))
-        colors = {c.name: color for c, color in zip(self.classes, self.colors, strict=True)}
-        free = iter(PALETTE[len(self.classes) % len(PALETTE) :] + PALETTE)
-        colors |= {c.name: c.color or next(free) for c in self.coarser}
+        whole = self.whole
+        colors = dict(zip(whole.names, whole.colors, strict=True))  # those of certain.tif
+        free = iter(PALETTE[len(whole.classes) % len(PALETTE) :] + PALETTE)
         codes = {c.name: c.code for c in (*self.classes, *self.coarser)}
         return Level(
             number,

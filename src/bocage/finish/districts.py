@@ -18,6 +18,7 @@ from bocage.legend import Legend, plain
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean, nearest
 from bocage.vectorfile import layer_of, polygons_of
+from bocage.words import quantity
 
 Unit = Literal["share", "percent", "ha"]
 TOLERANCE = 0.01
@@ -126,7 +127,9 @@ def _names(table: Any, field: str, path: Path) -> tuple[str, ...]:
         raise FinishError(f"{path} has no field '{field}' (--name).{hint} Its fields: {', '.join(table.column_names)}.")
     names = tuple(plain(value) for value in table[field].to_pylist())
     if "" in names:
-        raise FinishError(f"{path}: {names.count('')} districts have no name in the field '{field}'. Name them.")
+        raise FinishError(
+            f"{path}: {quantity(names.count(''), 'district', 'has', 'have')} no name in the field '{field}'. Fill it in."
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise FinishError(
             f"{path}: {names.count(twice[0])} districts are called '{twice[0]}' (field '{field}'). Make one multipolygon of the "

@@ -7,6 +7,7 @@ of a tile. Memory: a tile, 32 MB of corners, and the borders of the objects that
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from bocage.objects.scratch import Raster, Scratch
 from bocage.progress import Progress
 
 LARGEST = 1 << 22
-"""Largest bounding box, in corners, within which arcs are simplified together; a larger arc is divided at its middle."""
+"""Largest bounding box, in corners, within which arcs are simplified together; a larger arc is divided at its middle vertex, and
+its parts again, until they fit."""
 TOGETHER = 1 << 20
 """Number of vertices of objects across tiles that are yielded together."""
 
@@ -116,8 +118,8 @@ class _Drawing:
             self.open.setdefault(int(piece[k, 0]), []).append(kept)
         own = _chosen(_Rings(corner, flag, start, piece[:, 0]), ~across)
         if len(own.owner):
-            member, bound = arcs(own.corner, own.flag, own.start)
-            keep = simplify(own.corner, member, bound, found, (window.y, window.x), self.limit)
+            pieces = _divided(own.corner, *arcs(own.corner, own.flag, own.start))
+            keep = simplify(own.corner, pieces, (found, window.y, window.x), self.limit)
             number, polygons = _polygons(own, keep, self.grid)
             at = positions(number, window, self.grid)
             core = parts[1:-1, 1:-1]
@@ -164,13 +166,47 @@ class _Drawing:
     def _simplified(self, own: _Rings) -> NDArray[np.uint8]:
         """Return which vertices of the rings of an object remain."""
         keep = np.ones(len(own.corner), np.uint8)
-        member, bound = arcs(own.corner, own.flag, own.start) if self.limit else (keep[:0], keep[:1])
+        if not self.limit:
+            return keep
+        member, bound, whole = _divided(own.corner, *arcs(own.corner, own.flag, own.start))
         for first, last, window in _groups(own.corner, member, bound):
             part, edges = member[bound[first] : bound[last]], bound[first : last + 1] - bound[first]
-            blocked = self.corners.read(window)
-            found = simplify(own.corner[part], np.arange(len(part)), edges, blocked, (window.y, window.x), self.limit)
+            pieces = (np.arange(len(part)), edges, whole[first:last])
+            found = simplify(own.corner[part], pieces, (self.corners.read(window), window.y, window.x), self.limit)
             keep[part[found == 0]] = 0
         return keep
+
+
+def _divided(
+    corner: NDArray[np.int32], member: NDArray[np.int64], bound: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Divide arcs whose bounding box is too large at their middle; return members, bounds, and which arcs are whole.
+
+    The middle is that of the whole arc, which has the same vertices on both of its sides.
+    """
+    large = _areas(corner[member], bound) > LARGEST
+    if not large.any():
+        return member, bound, ~large
+    parts, whole = list[NDArray[np.int64]](), list[bool]()
+    for (first, last), divided in zip(pairwise(bound.tolist()), large.tolist(), strict=True):
+        waiting = [member[first:last]]
+        while waiting:
+            one = waiting.pop()
+            if divided and len(one) > 2 and _areas(corner[one], np.array([0, len(one)]))[0] > LARGEST:
+                middle = len(one) // 2
+                waiting += [one[middle:], one[: middle + 1]]
+            else:
+                parts.append(one)
+                whole.append(not divided)
+    return np.concatenate(parts), np.cumsum([0, *map(len, parts)]), np.array(whole)
+
+
+def _areas(corner: NDArray[np.int32], bound: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of corners in the bounding box of each arc (M,)."""
+    if len(bound) < 2:
+        return np.zeros(0, np.int64)
+    low, high = (which.reduceat(corner, bound[:-1], axis=0) for which in (np.minimum, np.maximum))
+    return np.asarray((high - low + 1).prod(1, dtype=np.int64))
 
 
 def _groups(corner: NDArray[np.int32], member: NDArray[Any], bound: NDArray[Any]) -> Iterator[tuple[int, int, Window]]:

@@ -18,6 +18,7 @@ from bocage.finish.districts import Districts
 from bocage.finish.layers import written_layers
 from bocage.finish.raking import TINY, Wanted, rake, reweighted, wanted_of
 from bocage.finish.within import Laying
+from bocage.finish.zones import every
 from bocage.grid import Window
 from bocage.layout import MapLayout
 from bocage.mapping import AreaCount, Areas, Delivered, MapBand, pixel_areas
@@ -203,7 +204,7 @@ class Reconciliation:
     def _check_inside(self, before: Tally) -> None:
         if not before.area.any():
             raise FinishError(
-                f"All {len(self.districts)} districts of {self.districts.path} are outside the map {self.land.folder}, or where "
+                f"{self.districts.path}: {every(len(self.districts), 'district')} outside the map {self.land.folder}, or where "
                 f"it has no data. Bounds of the map in {self.land.grid.crs_name}: {self.land.grid.bounds}; bounds of the "
                 f"districts: {tuple(float(v) for v in shapely.total_bounds(self.districts.zones.shapes))}."
             )

@@ -268,37 +268,39 @@ def _is_free(corner: Any, three: Any, blocked: Any, y0: int, x0: int) -> Any:
 
 
 @compiled
-def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, limit: float) -> Any:
+def simplify(corner: Any, pieces: Any, lattice: Any, limit: float) -> Any:
     """Return which vertices of all rings remain (N,), after the removal of those with the smallest triangles first.
 
     A vertex of an arc is removed if the triangle with its neighbours has less than half of `limit` as area (Visvalingam & Whyatt
     1993, doi:10.1179/000870493786962263) and contains no other vertex of the borders of the map as they were, except removed
     ones of its own arc: no border can then touch or cross another one, in whatever order arcs are simplified. Ends of arcs
     remain. A ring keeps three vertices. Two arcs with the same ends could fall together; only the one on the left of the line
-    between them may become straight.
+    between them may become straight. A part of an arc does not become straight.
 
     Parameters
     ----------
-    blocked
-        Vertices of a window of the lattice that covers the arcs; changed, and restored.
-    corner0
-        Row and column of its first corner.
+    pieces
+        Members and bounds, as :func:`arcs` returns them, and whether each arc is whole (M,).
+    lattice
+        Vertices of a window of the lattice that covers the arcs, which are changed and restored; row and column of its first
+        corner.
     limit
         Twice the largest area.
     """
     keep = np.ones(len(corner), np.uint8)
+    (member, bound, whole), (blocked, y0, x0) = pieces, lattice
     for a in range(len(bound) - 1):
         own = member[bound[a] : bound[a + 1]]
-        _simplify_arc(corner, own, keep, blocked, corner0, limit)
+        _simplify_arc(corner, (own, whole[a]), keep, lattice, limit)
         for k in range(len(own)):
-            blocked[corner[own[k], 0] - corner0[0], corner[own[k], 1] - corner0[1]] = 1
+            blocked[corner[own[k], 0] - y0, corner[own[k], 1] - x0] = 1
     return keep
 
 
 @compiled
-def _simplify_arc(corner: Any, own: Any, keep: Any, blocked: Any, corner0: Any, limit: float) -> None:
-    """Remove vertices of an arc, `own`, from `keep` and `blocked`."""
-    y0, x0 = corner0[0], corner0[1]
+def _simplify_arc(corner: Any, arc: Any, keep: Any, lattice: Any, limit: float) -> None:
+    """Remove vertices of an arc from `keep` and the lattice; `arc` are its members, and whether it is whole."""
+    (own, whole), (blocked, y0, x0) = arc, lattice
     m = len(own)
     ends = corner[own[0]], corner[own[m - 1]]
     closed = ends[0][0] == ends[1][0] and ends[0][1] == ends[1][1]
@@ -316,7 +318,7 @@ def _simplify_arc(corner: Any, own: Any, keep: Any, blocked: Any, corner0: Any, 
         smallest, k = heapq.heappop(heap)
         if not keep[own[k]] or smallest != area[k]:
             continue
-        if closed and alive <= 2:
+        if (closed and alive <= 2) or (alive == 1 and not whole):
             break
         i, j = before[k], after[k]
         three = (own[i], own[k], own[j])

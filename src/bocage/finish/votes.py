@@ -4,7 +4,7 @@ All sums are sums of whole numbers, so that the result is the same for any tiles
 or parcel for each class.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,12 +182,8 @@ def write_votes(votes: Votes, parcels: Parcels | None, grid: Grid, table: Path, 
         return
     everyone = _with_all(votes, len(parcels.number))
     own = {"parcel": parcels.number, **everyone.columns()}
-    taken = {name.lower() for name in (*own, "geometry")}
-    kept = {
-        f"{RENAMED}{name}" if name.lower() in taken else name: column
-        for name, column in zip(parcels.fields.column_names, parcels.fields.columns, strict=True)
-    }
-    content = pa.table({**own, **kept})
+    names = _beside(parcels.fields.column_names, [*own, "geometry"])
+    content = pa.table({**own, **dict(zip(names, parcels.fields.columns, strict=True))})
     write_csv(csv, [content.column_names, *(_cells(row) for row in content.to_pylist())])
     shapes = parcels.zones.shapes
     bounds = tuple(float(v) for v in shapely.total_bounds(shapes))
@@ -195,6 +191,25 @@ def write_votes(votes: Votes, parcels: Parcels | None, grid: Grid, table: Path, 
     kinds = sorted({shape.geom_type for shape in shapes})
     with replacing(table) as partial, writing(table):
         pq.write_table(content.replace_schema_metadata(geo_metadata(grid, kinds, bounds)), partial)
+
+
+def _beside(fields: Sequence[str], own: Sequence[str]) -> list[str]:
+    """Return the names of fields beside columns `own`: those that are taken have a prefix, and no two are the same.
+
+    >>> _beside(["class", "parcel_class", "crop"], ["parcel", "class"])
+    ['parcel_parcel_class', 'parcel_class', 'crop']
+    """
+    taken = {name.lower() for name in own}
+    kept = {name for name in fields if name.lower() not in taken}
+    taken |= {name.lower() for name in kept}
+    found = []
+    for name in fields:
+        new = name
+        while name not in kept and new.lower() in taken:
+            new = f"{RENAMED}{new}"
+        taken.add(new.lower())
+        found.append(new)
+    return found
 
 
 def _with_all(votes: Votes, count: int) -> Votes:

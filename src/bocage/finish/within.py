@@ -14,13 +14,13 @@ from bocage.errors import FinishError, SourceError
 from bocage.finish.zones import Zones, read_zones
 from bocage.grid import Grid, Window
 from bocage.objects.connected import Codes
+from bocage.objects.given import object_numbers
 from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
 from bocage.samples.rasterise import pixels_inside
-from bocage.sources.base import Decoding
 from bocage.sources.partition import beside_centres
 from bocage.sources.placement import nests, touches
-from bocage.sources.raster import inspect, is_raster, read
+from bocage.sources.raster import inspect, is_raster, why_unusable
 from bocage.vectorfile import layer_of
 
 
@@ -71,7 +71,14 @@ def open_within(path: Path, place: Place, progress: Progress) -> Within:
         raise FinishError(
             f"[finish] within: {path} does not exist. Give the path of parcels or of a raster of objects."
         )
-    return _objects(path, place, progress) if is_raster(path) else _parcels(path, place, progress)
+    if is_raster(path):
+        return _objects(path, place, progress)
+    try:
+        return _parcels(path, place, progress)
+    except FinishError:
+        if why := why_unusable(path):
+            raise FinishError(f"[finish] within: {why}") from None
+        raise
 
 
 # --- objects
@@ -97,12 +104,7 @@ def _objects(path: Path, place: Place, progress: Progress) -> Within:
             "at its centre."
         )
 
-    def ids(window: Window) -> NDArray[np.int64]:
-        values, known = read(path, [1], grid, window, "nearest", Decoding())
-        found = values[0].astype(np.int64)
-        return np.where(known[0] & (found > 0), found, 0)
-
-    return Within(Codes(grid, ids, place.tile))
+    return Within(Codes(grid, lambda window: object_numbers(path, grid, window), place.tile))
 
 
 # --- parcels

@@ -30,6 +30,7 @@ from bocage.progress import Progress
 from bocage.samples.condition import day_text
 from bocage.shelf import did_you_mean
 from bocage.vectorfile import features_of, filled_names, has_place, layer_of, polygons_of, repaired, shapes_of
+from bocage.words import quantity
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -148,7 +149,8 @@ def report_overlaps(zones: Zones, progress: Progress) -> None:
         if part > OVERLAP
     ]
     if pairs:
-        progress.say(f"{len(pairs)} pairs of zones overlap: {listed(pairs)}. Their common area counts in each of them.")
+        said = "1 pair of zones overlaps" if len(pairs) == 1 else f"{len(pairs)} pairs of zones overlap"
+        progress.say(f"{said}: {listed(pairs)}. Their common area counts in each of them.")
 
 
 def _repaired(shapes: NDArray[Any], path: Path, progress: Progress) -> NDArray[Any]:
@@ -234,15 +236,22 @@ def _report_outside(found: ZoneStatistics, land: Delivered, progress: Progress) 
     outside = [name for name, share in zip(found.zones.names, found.covered, strict=True) if share <= 0]
     if len(outside) == len(found.zones):
         raise FinishError(
-            f"All {len(outside)} zones are outside the map {land.folder}, or where it has no data. Bounds of the map in "
+            f"{every(len(outside), 'zone')} outside the map {land.folder}, or where it has no data. Bounds of the map in "
             f"{land.grid.crs_name}: {land.grid.bounds}; bounds of the zones: "
             f"{tuple(float(v) for v in shapely.total_bounds(found.zones.shapes))}."
         )
     if outside:
-        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {listed(outside)}.")
+        said = quantity(len(outside), "zone", "is", "are")
+        progress.say(f"{said} outside the map, or where it has no data: {listed(outside)}.")
     partly = [n for n, share in zip(found.zones.names, found.covered, strict=True) if 0 < share < HARMLESS]
     if partly:
-        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {listed(partly)}.")
+        said = quantity(len(partly), "zone", "is", "are")
+        progress.say(f"{said} covered by the map in part (column 'covered'): {listed(partly)}.")
+
+
+def every(n: int, noun: str) -> str:
+    """Return the subject of a sentence about all of n things, and its verb."""
+    return f"The {noun} is" if n == 1 else f"All {n} {noun}s are"
 
 
 def listed(names: Sequence[str]) -> str:

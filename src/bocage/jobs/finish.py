@@ -37,6 +37,8 @@ FORMAT = 4
 """Changed when the results of the same settings change."""
 ZONES = 4
 """The same of the areas by zone."""
+VECTORS = 2
+"""The same of the polygons."""
 
 
 def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None, Sequence[str]]:
@@ -329,7 +331,7 @@ def _keys(settings: Finishing, within: Path | None, provenance: Provenance) -> d
     return {
         "vote": voting,
         "regularise": regularised,
-        "vectors": digest(regularised, files, settings.simplify, settings.formats),
+        "vectors": digest(VECTORS, regularised, files, settings.simplify, settings.formats),
         "zones": digest(ZONES, files, tested, zones, settings.zone),
         "accuracy": digest(regularised, voting, tested),
     }

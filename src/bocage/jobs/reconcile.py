@@ -26,6 +26,7 @@ from bocage.run import MapOrigin, drawn_units, held, test_pixels_of, test_predic
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
+from bocage.words import quantity
 
 FORMAT = 5
 """Changed when the results of the same map and districts change."""
@@ -154,13 +155,16 @@ class _Work:
         covered = self.task.districts.covered(fit.before.area, self.task.land.grid)
         if partly := [name for name, share in zip(names, covered, strict=True) if 0 < share < COVERED]:
             how = " Hectares are taken as shares of the area of the whole district." if self.how.unit == "ha" else ""
+            said = quantity(len(partly), "district", "is", "are")
             self.progress.say(
-                f"{len(partly)} districts are covered by the map in part; their statistics are applied to this part: "
-                f"{listed(partly)}.{how}"
+                f"{said} covered by the map in part; the statistics are applied to this part: {listed(partly)}.{how}"
             )
         silent = [name for name, row in zip(names, self.task.districts.statistic, strict=True) if np.isnan(row).all()]
         if silent:
-            self.progress.say(f"{len(silent)} districts have no statistic and keep their classes: {listed(silent)}.")
+            said = quantity(
+                len(silent), "district", "has no statistic and keeps its", "have no statistic and keep their"
+            )
+            self.progress.say(f"{said} classes: {listed(silent)}.")
         if not fit.changed.any():
             raise FinishError(
                 f"{self.task.districts.path}: no district on the map has a statistic. Fill in the fields of the classes."

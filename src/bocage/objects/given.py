@@ -16,6 +16,8 @@ from bocage.sources.raster import inspect, read
 
 TILE = 1024
 """Side of the tiles in pixels."""
+MOST = np.iinfo(np.int64).max
+"""Largest object number."""
 Ids = Callable[[Window], NDArray[np.int64]]
 
 
@@ -42,7 +44,7 @@ def take_over(path: Path, grid: Grid, progress: Progress) -> Objects:
         progress.say(
             f"{path.name}: its grid ({info.grid}) is not that of the objects ({grid}); the nearest pixel is taken."
         )
-    found = numbered(lambda window: _read(path, grid, window), grid, progress)
+    found = numbered(lambda window: object_numbers(path, grid, window), grid, progress)
     if not found.count:
         raise SourceError(f"[segment] ids: {path} has no object on the map.")
     return found
@@ -83,6 +85,16 @@ def _numbers(ids_of: Ids, grid: Grid, progress: Progress) -> tuple[NDArray[np.in
     return known, number
 
 
-def _read(path: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
-    values, there = read(path, [1], grid, window, "nearest", Decoding())
-    return np.where(there[0], np.maximum(values[0].astype(np.int64), 0), 0)
+def object_numbers(path: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
+    """Return the object numbers of a raster at the centres of the pixels of a window; 0 for none.
+
+    Raises
+    ------
+    SourceError
+        A number is above 2^63 - 1, as half of the 64-bit hashes are.
+    """
+    (values,), (there,) = read(path, [1], grid, window, "nearest", Decoding())
+    found = np.where(there, values, np.zeros(1, values.dtype))
+    if (largest := found.max(initial=0)) > MOST:
+        raise SourceError(f"{path} has the object number {largest}, which is above {MOST}. Renumber its objects.")
+    return np.maximum(found.astype(np.int64), 0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bocage import __version__
+from bocage.disk import inside
 from bocage.errors import BocageError, FinishError, RunFolderError
 from bocage.layout import MapLayout, QgisLayout
 from bocage.mapping.styles import paletted, sized
@@ -21,7 +22,7 @@ from bocage.words import sentence, whole, words_of
 CLASSES = ("classes", "certain", "set_class")
 FINISHED = ("regularised", "voted")
 QUALITY = ("confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities")
-FURTHER = ("certain", "set_class", "voted")
+FURTHER = ("certain", "set_class")
 """Rasters of classes that the page of a run does not show."""
 COARSER = ("certain", "set_class")
 """Rasters with classes of all levels of the nomenclature."""
@@ -53,7 +54,7 @@ def write_project(sites: Sequence[Viewed], name: str, overwrite: bool, progress:
     layout.path.mkdir(exist_ok=True)
     groups: list[Group | Layer] = []
     for viewed in sites:
-        folder = QgisLayout(layout.path / viewed.name) if len(sites) > 1 else layout
+        folder = QgisLayout(inside(layout.path, viewed.name)) if len(sites) > 1 else layout
         folder.path.mkdir(exist_ok=True)
         made = _Content(viewed, folder, progress)
         groups += [Group(viewed.site, made.groups())] if len(sites) > 1 else made.groups()

@@ -123,12 +123,20 @@ def as_latex(found: Comparison, language: str = "en") -> str:
     )
 
 
+LATEX = {
+    **{ord(sign): f"\\{sign}" for sign in "&%$#_{}"}, ord("\\"): r"\textbackslash{}", ord("~"): r"\textasciitilde{}",
+    ord("^"): r"\textasciicircum{}", ord("<"): r"\textless{}", ord(">"): r"\textgreater{}", ord("±"): r"$\pm$",
+    ord("–"): "--", ord("\u202f"): r"\,", ord("\xa0"): "~",
+}  # fmt: skip
+"""Character → what it is in LaTeX."""
+
+
 def _escaped(text: str) -> str:
     """Escape a text for LaTeX.
 
     >>> _escaped("a_b ± 5 %")
     'a\\\\_b $\\\\pm$ 5 \\\\%'
+    >>> _escaped("R^2 ~ C:\\\\x")
+    'R\\\\textasciicircum{}2 \\\\textasciitilde{} C:\\\\textbackslash{}x'
     """
-    for sign in "&%$#_{}":
-        text = text.replace(sign, "\\" + sign)
-    return text.replace("±", r"$\pm$").replace("–", "--").replace("\u202f", r"\,").replace("\xa0", "~")
+    return text.translate(LATEX)

@@ -174,12 +174,22 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
     axes[0].set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
     axes[0].yaxis.set_major_formatter(_LogTicks(w["decimal_mark"]))
     axes[0].yaxis.set_minor_formatter(_LogTicks(w["decimal_mark"]))
-    axes[0].xaxis.get_major_locator().set_params(integer=True)
+    for one in axes:  # a single epoch has no line, and an axis of whole epochs
+        _mark_single(one)
     with matplotlib.rc_context(STYLE):
         axes[0].legend()
     if validated:
         axes[1].set(xlabel=w["axis_epoch"], ylabel=w["axis_validation_f"], ylim=(0, 1))
     return as_svg(figure, "curves", w, w["alt_curves"])
+
+
+def _mark_single(axes: Any) -> None:
+    """Have whole numbers of epochs on the axis, and a marker for a line of a single epoch."""
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for line in axes.lines:
+        if len(line.get_xdata()) == 1:
+            line.set_marker("o")
+            axes.set_xlim(line.get_xdata()[0] - 1, line.get_xdata()[0] + 1)
 
 
 def _draw_validation(axes: Any, table: Mapping[str, Sequence[float]], color: Any) -> None:
@@ -233,8 +243,8 @@ def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str]
         Name of the part → positions (n, 2): northing and easting in metres.
     """
     everything = np.concatenate(list(parts.values()))
-    height, width = np.maximum(np.ptp(everything, axis=0), 1)
-    figure, (axes,) = axes_of((6.4, float(np.clip(6.4 * height / width, 2.4, 7)) + 0.4))
+    (height, width), (south, west) = np.maximum(np.ptp(everything, axis=0), 1), everything.min(0)
+    figure, (axes,) = axes_of((6.4, float(np.clip(6.4 * height / width, 0.4, 7)) + 0.8))
     looks = {"train": ("o", "#1b7f5c", True), "validation": ("s", "#8a6bd1", True), "test": ("^", "#d0702f", False)}
     for part, places in parts.items():
         marker, color, full = looks[part]
@@ -249,18 +259,25 @@ def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str]
             edgecolors=color,
             linewidths=0.9,
             label=label,
+            clip_on=False,  # markers of places at the edge are whole
         )
     axes.set_aspect("equal")
-    axes.set(xticks=[], yticks=[])
+    low = south - 0.04 * max(height, width)
+    _draw_scale(axes, (west, low), max(height, width), w)
+    axes.set(xticks=[], yticks=[], ylim=(low, south + height))
     axes.spines[:].set_visible(False)
-    span = 10 ** np.floor(np.log10(width / 3)) if width > 3 else 1.0
-    low, west = everything[:, 0].min() - 0.04 * height, everything[:, 1].min()
+    with matplotlib.rc_context(STYLE):
+        figure.legend(loc="outside upper left", ncols=3)
+    return as_svg(figure, "split", w, alt)
+
+
+def _draw_scale(axes: Any, place: tuple[float, float], longest: float, w: Mapping[str, str]) -> None:
+    """Draw a bar of a power of ten metres from a place; `longest` is the longer side of the picture in metres."""
+    span = 10 ** np.floor(np.log10(longest / 3)) if longest > 3 else 1.0
+    west, low = place
     axes.plot([west, west + span], [low, low], color=INK, lw=2)
     unit, length = ("in_kilometres", span / 1000) if span >= 1000 else ("in_metres", span)
     axes.annotate(w[unit].format(value=f"{length:g}"), (west + span, low), (5, -3), textcoords="offset points")
-    with matplotlib.rc_context(STYLE):
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.13), ncols=3)
-    return as_svg(figure, "split", w, alt)
 
 
 def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float]]], w: Mapping[str, str]) -> str:
@@ -278,7 +295,7 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
         axes.plot(times, 100 * np.array(lost), ms=4, lw=1.2, label=source, **_line(i, len(by_date)))
     axes.set(ylabel=w["axis_lost"])
     with matplotlib.rc_context(STYLE):
-        axes.legend()
+        figure.legend(loc="outside right upper")
     figure.autofmt_xdate()
     return as_svg(figure, "importance", w, w["alt_importance"])
 
@@ -288,17 +305,38 @@ def attention_picture(
 ) -> str:
     """Draw the attention weight of each date of a series for each class: weights (K, T), where each row sums to 1."""
     figure, (axes,) = axes_of((9, 0.8 + 0.26 * len(classes)))
-    ends = [*days, days[-1] + (days[-1] - days[-2] if len(days) > 1 else 1)]
-    times = [date_of(day) for day in ends]
-    drawn = axes.pcolormesh(
-        times, np.arange(len(classes) + 1), 100 * np.array(weights), cmap="viridis", rasterized=True
-    )
+    edges, date = _cells(np.asarray(days, np.float64))
+    values = np.ma.masked_array(100 * np.array(weights)[:, date], np.broadcast_to(date < 0, (len(classes), len(date))))
+    rows = np.arange(len(classes) + 1)
+    drawn = axes.pcolormesh(edges, rows, values, cmap="viridis", vmin=0, rasterized=True)
+    axes.xaxis_date()
     axes.set(yticks=np.arange(len(classes)) + 0.5, yticklabels=list(classes), title=source)
     axes.invert_yaxis()
     figure.colorbar(drawn, ax=axes, label=w["axis_attention"], pad=0.01)
     figure.autofmt_xdate()
     name = "".join(c if c.isalnum() else "-" for c in source)
     return as_svg(figure, f"attention-{name}", w, w["alt_attention"].format(source=source))
+
+
+def _cells(days: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the edges (N + 1,) of cells around days in order, and the position of the day of each cell, -1 of a blank one (N,).
+
+    A cell is as wide as the median of the intervals at most, so that a date before a long gap does not fill it.
+
+    >>> _cells(np.array([0.0, 10.0, 20.0, 100.0]))
+    (array([ -5.,   5.,  15.,  25.,  95., 105.]), array([ 0,  1,  2, -1,  3]))
+    """
+    half = float(np.median(np.diff(days))) / 2 if len(days) > 1 else 0.5
+    middle = (days[:-1] + days[1:]) / 2
+    first, last = np.maximum(days - half, [-np.inf, *middle]), np.minimum(days + half, [*middle, np.inf])
+    edges, date = [float(first[0])], list[int]()
+    for k in range(len(days)):
+        if first[k] > edges[-1]:
+            edges.append(float(first[k]))
+            date.append(-1)
+        edges.append(float(last[k]))
+        date.append(k)
+    return np.array(edges), np.array(date)
 
 
 def _read(path: Path) -> dict[str, list[float]]:

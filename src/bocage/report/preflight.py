@@ -20,6 +20,8 @@ from bocage.words import sentence, words_of
 
 WIDTH = 420
 """Longer side of a picture, in pixels."""
+TALLEST = 2.0
+"""Largest height of a picture over the usual width."""
 
 
 def write_page(seen: Preflight, path: Path) -> Path:
@@ -51,7 +53,8 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
         shown, bands = composite(source, grid)
     except BocageError as error:
         return {"name": name, "picture": "", "text": str(error)}
-    figure = Figure(figsize=(5.2, 5.2 * grid.shape[0] / grid.shape[1] + 0.2))
+    tall = min(1.0, TALLEST * grid.shape[1] / grid.shape[0])  # a strip from north to south is no picture of ten metres
+    figure = Figure(figsize=(5.2 * tall, 5.2 * tall * grid.shape[0] / grid.shape[1] + 0.2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(shown, interpolation="nearest")
     axes.set_axis_off()
@@ -85,7 +88,7 @@ def _timeline(clear: dict[str, Clearness], w: Mapping[str, str]) -> str:
     for k, clearness in enumerate(clear.values()):
         times: Any = clearness.times
         dots = axes.scatter(
-            times, [k] * len(times), c=100 * clearness.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555",
+            times, [k] * len(times), c=100 * clearness.share, vmin=0, vmax=100, cmap="viridis", s=42, edgecolors="#555",
             linewidths=0.4,
         )  # fmt: skip
     axes.set_yticks(range(len(clear)), list(clear))

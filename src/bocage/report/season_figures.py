@@ -1,5 +1,6 @@
 """Pictures of the accuracy against the cut-off."""
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from bocage.evaluation import SeasonScore
 from bocage.evaluation.season import Interval
 from bocage.report.figures import INK, MARKS, STYLE, as_svg, axes_of
 
+WIDE = 130
+"""Number of characters that are as wide as the picture."""
 ALONE = timedelta(days=15)
 """Time that the axis shows before and after a single cut-off."""
 
@@ -24,16 +27,19 @@ def pictures(found: SeasonScore, colors: Mapping[str, str], w: Mapping[str, str]
     colors
         Class → colour.
     """
-    figure, (left, right) = axes_of((9, 3.8), 2)
-    _accuracy(left, found, w)
     tested = [(k, name) for k, name in enumerate(found.once.names) if name not in found.once.untested]
+    columns = int(np.clip(WIDE / (max((len(name) for _, name in tested), default=1) + 6), 1, 6))
+    figure, (left, right) = axes_of((9, 3.6 + 0.22 * math.ceil(len(tested) / columns)), 2)
+    _accuracy(left, found, w)
     for i, (k, name) in enumerate(tested):
         means = [value.mean for value in found.once.f1(k)]
         right.plot(found.once.days, means, color=colors[name], marker=MARKS[i % len(MARKS)], ms=4, lw=1.4, label=name)
     right.set(ylabel=w["f_measure"], ylim=(0, 1.02))
     with matplotlib.rc_context(STYLE):
         left.legend(loc="lower right")
-        right.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        figure.legend(
+            handles=right.lines, loc="outside lower center", ncols=columns
+        )  # a column would be taller than the axes
     for axes in (left, right):
         axes.axhline(found.wanted, color=INK, lw=0.8, ls=":")
         axes.set_xlabel(w["season_until"])

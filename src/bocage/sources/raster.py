@@ -170,6 +170,20 @@ def is_raster(path: Path) -> bool:
     return True
 
 
+def why_unusable(path: Path) -> str:
+    """Return why a file that GDAL opens as a raster cannot be used; empty if it can, or is no raster."""
+    try:
+        with rasterio.open(path):
+            pass
+    except rasterio.errors.RasterioError:
+        return ""
+    try:
+        inspect(path)
+    except SourceError as error:
+        return str(error)
+    return ""
+
+
 @kept_by_state(65536)
 def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
     """Return the properties of a file in its present `state`."""

@@ -93,6 +93,8 @@ def warp(
     values : (band, *target.shape), the dtype of `values`; 0 where not valid
     valid : bool array of the same shape; False outside the file
     """
+    if resampling == "nearest" and values.dtype.kind in "iu" and values.dtype.itemsize > 4:
+        return _picked(values, valid, file, target, scale)  # float64 does not hold all of them
     marker, working = _marked(values.dtype)
     source = values.astype(working)
     source[~valid] = marker
@@ -103,6 +105,19 @@ def warp(
         seen[parts] &= _resampled(valid[parts].astype(np.float32), file, target, resampling, scale) >= HALF
     found[~seen] = 0
     return _as_stored(found, values.dtype), seen
+
+
+def _picked(
+    values: NDArray[Any], valid: NDArray[np.bool_], file: Grid, target: Grid, scale: float
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return bands as :func:`warp` does, from the nearest pixels; the positions of the pixels are warped in their place."""
+    count, size = len(values), values.shape[1] * values.shape[2]
+    position = np.arange(size, dtype=np.float64).reshape(1, *values.shape[1:])
+    (found,) = _resampled(position, file, target, "nearest", scale, math.nan)
+    inside = ~np.isnan(found)
+    at = np.where(inside, found, 0).astype(np.int64)
+    seen = valid.reshape(count, size)[:, at] & inside
+    return np.where(seen, values.reshape(count, size)[:, at], np.zeros(1, values.dtype)), seen
 
 
 def _marked(dtype: np.dtype[Any]) -> tuple[float, type[np.generic]]:

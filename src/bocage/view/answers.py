@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import numpy as np
 
+from bocage.grid import Grid, ground_metres
 from bocage.view.imagery import clearest_or_first
 from bocage.view.pixel import Pixel, footprints_of, patch_grid
 from bocage.view.places import bookmarks_of, marked, polygons_of, vector_file, vectors_in
 from bocage.view.pyramid import TILE
 from bocage.view.raster import part, png, ramp
-from bocage.view.viewed import Viewed
+from bocage.view.viewed import RasterLayer, Viewed
 from bocage.words import LANGUAGES, words_of
 
 HIGH = {"novelty": 150.0, "probabilities": 100.0, "set_size": 0.0, "validity": 0.0}
 """Value of the lightest colour of a layer, in stored units (probabilities: in hundredths); 0: its maximum. Others: 100."""
 COLORS = {"novelty": "cividis", "set_size": "cividis", "validity": "cividis"}
 """Colour map of a layer; others: viridis."""
-CATEGORICAL = ("classes", "regularised")
+CATEGORICAL = ("classes", "voted", "regularised")
+SCALES = 9
+"""Number of places from north to south at which the page knows the scale of the CRS."""
 PREFIX = "view_"
 """Start of the keys of the page's texts."""
 
@@ -58,6 +62,8 @@ class Request:
     run: Viewed
     rest: tuple[str, ...]
     query: Mapping[str, str]
+    runs: tuple[Viewed, ...]
+    """All runs of the page."""
 
     def number(self, text: str | None, what: str) -> int:
         """Return a whole number.
@@ -77,6 +83,17 @@ class Request:
         if len(self.rest) < count:
             raise RefusedError(404, "the address is incomplete")
         return [self.number(text.removesuffix(".png"), "a part of the address") for text in found]
+
+    @property
+    def band(self) -> tuple[RasterLayer, int]:
+        """The layer that the address names first, and the band of the parameter ``band``, from 1."""
+        if not self.rest or self.rest[0] not in self.run.layers:
+            raise RefusedError(404, "the map has no such layer")
+        layer = self.run.layers[self.rest[0]]
+        band = self.number(self.query.get("band", "1"), "band")
+        if not 1 <= band <= len(layer.bands):
+            raise RefusedError(404, "the layer has no such band")
+        return layer, band
 
     @property
     def pixel(self) -> Pixel:
@@ -109,12 +126,12 @@ class Answers:
             return as_json([described(run, self._language(query)) for run in self.runs])
         known: dict[str, Callable[[Request], Answer]] = {
             "scene": _scene, "polygons": _polygons, "bookmarks": _bookmarks, "vectors": _vectors, "pixel": _pixel,
-            "series": _series, "model": _model, "layer": _layer, "image": _image, "patch": _patch,
+            "series": _series, "model": _model, "layer": _layer, "scale": _scale, "image": _image, "patch": _patch,
         }  # fmt: skip
         numbers = {str(k): run for k, run in enumerate(self.runs)}
         if len(parts) < 2 or parts[0] not in known or parts[1] not in numbers:
             raise RefusedError(404, "the page has no such address")
-        return known[parts[0]](Request(numbers[parts[1]], parts[2:], query))
+        return known[parts[0]](Request(numbers[parts[1]], parts[2:], query, self.runs))
 
     def _language(self, query: Mapping[str, str]) -> str:
         wanted = query.get("lang", self.runs[0].language)
@@ -144,13 +161,19 @@ def described(run: Viewed, language: str) -> dict[str, Any]:
     return {
         "name": run.name, "crs": grid.crs_name, "bounds": grid.bounds, "shape": grid.shape,
         "resolution": grid.resolution, "native": run.pyramid.native, "tile": TILE,
-        "metres": grid.metres[1] / grid.resolution,
+        "metres": _metres(grid),
         "classes": [{"code": code, "name": name, "color": color} for code, name, color in classes],
         "layers": [{"name": name, "bands": layer.bands} for name, layer in run.layers.items()],
         "tested": run.is_tested,
         "polygons": run.recipe is not None and run.recipe.reference is not None,
         "vectors": vector_file(run) is not None, "missing": run.notes(language),
     }  # fmt: skip
+
+
+def _metres(grid: Grid) -> list[float]:
+    """Return the metres on the ground per unit of the CRS, eastwards, at places of equal distance from north to south."""
+    west, south, east, north = grid.bounds
+    return [ground_metres(grid.crs.proj, (west + east) / 2, float(y))[1] for y in np.linspace(north, south, SCALES)]
 
 
 def _scene(request: Request) -> Answer:
@@ -209,12 +232,7 @@ def _layer(request: Request) -> Answer:
         raise RefusedError(404, "the tile is outside the map")
     if name == "test":
         return Answer(png(marked(run, grid)), "image/png", keeps=True)
-    if name not in run.layers:
-        raise RefusedError(404, "the map has no such layer")
-    layer = run.layers[name]
-    band = request.number(request.query.get("band", "1"), "band")
-    if not 1 <= band <= len(layer.bands):
-        raise RefusedError(404, "the layer has no such band")
+    layer, band = request.band
     stored, known = part(layer.path, (band,), grid, "nearest")
     values, valid = stored[0], known[0]
     if name in CATEGORICAL:
@@ -225,8 +243,23 @@ def _layer(request: Request) -> Answer:
         painted = run.legend.palette(chosen)[values]
         painted[~valid] = 0
     else:
-        painted = ramp(values, valid, lightest(run, name, band), COLORS.get(name, "viridis"))
+        painted = ramp(values, valid, _lightest_of_all(request, name, band), COLORS.get(name, "viridis"))
     return Answer(png(painted), "image/png", keeps=True)
+
+
+def _scale(request: Request) -> Answer:
+    """Return the value of the lightest colour of a band of a layer, in physical units; the darkest is 0."""
+    layer, band = request.band
+    return as_json({"high": _lightest_of_all(request, request.rest[0], band) * layer.scales[band - 1]})
+
+
+def _lightest_of_all(request: Request, name: str, band: int) -> float:
+    """Return the value of the lightest colour of a band; a maximum is that of all runs, which then have the same colours."""
+    if HIGH.get(name, 100.0):
+        return lightest(request.run, name, band)
+    title = request.run.layers[name].bands[band - 1]
+    own = ((one, one.layers[name].bands) for one in request.runs if name in one.layers)
+    return max(lightest(one, name, bands.index(title) + 1) for one, bands in own if title in bands)
 
 
 def lightest(run: Viewed, name: str, band: int) -> float:
@@ -234,7 +267,7 @@ def lightest(run: Viewed, name: str, band: int) -> float:
     high = HIGH.get(name, 100.0)
     if name == "probabilities":  # stored in hundredths or in ten-thousandths
         high *= 0.01 / run.layers[name].scales[band - 1]
-    return high or run.most(name)
+    return high or run.most(name, band)
 
 
 def _image(request: Request) -> Answer:

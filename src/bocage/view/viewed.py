@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # it imports PyTorch
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
 SHOWN = (
-    "classes", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
+    "classes", "voted", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
 )  # fmt: skip
 """Rasters of a map that the page shows, in this order."""
 T = TypeVar("T")
@@ -208,9 +208,9 @@ class Viewed:
 
         return self.once("trained", lambda: Trained.load(self.model or self.layout.split(0).model.path))
 
-    def most(self, name: str) -> float:
-        """Return the largest value of the bands of a layer without a fixed range, from its overviews; at least 1."""
-        return self.once(f"most {name}", lambda: _largest(self.layers[name].path))
+    def most(self, name: str, band: int) -> float:
+        """Return the largest value of a band (from 1) of a layer without a fixed range, from its overviews; at least 1."""
+        return self.once(f"most {name} {band}", lambda: _largest(self.layers[name].path, band))
 
     def notes(self, language: str) -> list[str]:
         """Return the sentences on what is missing."""
@@ -224,8 +224,8 @@ class Viewed:
             return None
 
 
-def _largest(path: Path) -> float:
-    values = read_reduced(path, COARSE)
+def _largest(path: Path, band: int) -> float:
+    values = read_reduced(path, COARSE, band)
     known = values[values != np.iinfo(values.dtype).max]  # no data is the largest value of the type
     return float(max(1, known.max(initial=1)))
 

@@ -84,10 +84,10 @@ def spread(mean: float | None, std: float | None, language: str, digits: int = 3
     )
 
 
-def quantity(n: int, noun: str) -> str:
-    """Write a number with its noun in English, as messages do: in the plural unless it is 1.
+def quantity(n: int, noun: str, one: str = "", several: str = "") -> str:
+    """Write a number with its noun, and its verb, in English, as messages do: in the plural unless it is 1.
 
-    >>> quantity(1, "pixel"), quantity(0, "pixel")
-    ('1 pixel', '0 pixels')
+    >>> quantity(1, "pixel"), quantity(0, "pixel"), quantity(1, "zone", "is", "are")
+    ('1 pixel', '0 pixels', '1 zone is')
     """
-    return f"{n} {noun}" + "s" * (n != 1)
+    return f"{n} {noun}{'s' * (n != 1)} {one if n == 1 else several}".rstrip()

@@ -179,12 +179,12 @@ def open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> 
     return OpenCog(path, grid, bands, legend)
 
 
-def read_reduced(path: Path, longest: int) -> NDArray[Any]:
-    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels (nearest neighbour).
+def read_reduced(path: Path, longest: int, band: int = 1) -> NDArray[Any]:
+    """Read a band of a map, reduced so that its longer side has at most `longest` pixels (nearest neighbour).
 
     The overviews are read, so memory use does not depend on the size of the map.
     """
     with rasterio.open(path) as dataset:
         factor = max(1.0, max(dataset.shape) / longest)
         shape = tuple(max(1, round(n / factor)) for n in dataset.shape)
-        return np.asarray(dataset.read(1, out_shape=shape, resampling=Resampling.nearest))
+        return np.asarray(dataset.read(band, out_shape=shape, resampling=Resampling.nearest))

@@ -30,7 +30,7 @@ def confidence(score: Score, layout: RunLayout, language: str) -> dict[str, str]
         "reliability": figures.reliability_picture(trust, w),
         "coverage": figures.coverage_picture(trust, w),
         "words": " ".join(
-            filter(None, [_answer(trust, language), _temperature(layout, len(score.matrices), language), about])
+            filter(None, [in_words(trust, language), _temperature(layout, len(score.matrices), language), about])
         ),
     }
 
@@ -57,14 +57,17 @@ def answer(trust: tuple[Trust, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _answer(trust: tuple[Trust, ...], language: str) -> str:
+def in_words(trust: tuple[Trust, ...], language: str) -> str:
+    """Return the answer with its numbers as sentences."""
     found, w = answer(trust), words_of(language)
     shown = {
         name: "–" if value is None else number(100 * value, language, 1)
         for name, value in found.items()
         if name != "key"
     }
-    return w[found["key"]].format(error=shown["error"]) + " " + w["believe_numbers"].format(**shown)
+    draws = ("believe_draws",) if len(trust) > 1 else ()
+    keys = (found["key"], *draws, "believe_numbers", "believe_unsure" if found["sure"] is None else "believe_sure")
+    return " ".join(w[key].format(**shown) for key in keys)
 
 
 def _temperature(layout: RunLayout, draws: int, language: str) -> str:

@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "./app.css";
 import { ERROR, Frame, PARTS, RIGHT, projectionOf } from "./frame.js";
 import { showPixel } from "./pixel.js";
-import { $, bandName, day, get, make, number, say, swatch, t } from "./texts.js";
+import { $, bandName, day, digitsOf, get, make, number, say, significant, swatch, t } from "./texts.js";
 
 const state = { layer: "classes", band: 1, opacity: 75, swipe: 100, source: null, date: 0, hidden: new Set(), pixel: null };
 let frames = [];
@@ -27,9 +27,9 @@ function readLink() {
 }
 
 function writeLink() {
-  const [x, y] = view.getCenter();
+  const [x, y] = view.getCenter().map((value) => value.toFixed(digitsOf(frames[0].run.resolution) + 2));
   const said = new URLSearchParams({
-    at: [x.toFixed(3), y.toFixed(3), view.getResolution().toPrecision(6)].join(","),
+    at: [x, y, view.getResolution().toPrecision(6)].join(","),
     layer: state.layer, band: state.band, opacity: state.opacity, swipe: state.swipe,
   });
   if (state.source !== null) said.set("source", state.source);
@@ -40,21 +40,33 @@ function writeLink() {
   history.replaceState(null, "", `#${said}`);
 }
 
-const isCategorical = (name) => name === "classes" || name === "regularised";
+const isCategorical = (name) => ["classes", "voted", "regularised"].includes(name);
 
 function showLayers() {
+  const k = Math.max(0, frames.findIndex(({ run }) => run.layers.some((one) => one.name === state.layer)));
+  const bands = frames[k].run.layers.find((one) => one.name === state.layer)?.bands ?? [];
   for (const frame of frames) {
     const shown = frame.run.classes.map((one) => one.code).filter((code) => !state.hidden.has(code));
-    frame.showLayer(state.layer, state.band, isCategorical(state.layer) && state.hidden.size ? shown : null);
+    const band = bands.length > 1 ? bands[state.band - 1] : null;
+    frame.showLayer(state.layer, band, isCategorical(state.layer) && state.hidden.size ? shown : null);
     frame.raster.setOpacity(state.opacity / 100);
   }
-  const bands = frames[0].run.layers.find((one) => one.name === state.layer)?.bands ?? [];
   $("band-row").hidden = bands.length < 2;
   $("band").replaceChildren(...bands.map((band, k) => make("option", { value: k + 1 }, bandName(state.layer, band))));
   $("band").value = state.band;
   $("ramp").hidden = isCategorical(state.layer) || !bands.length;
   $("ramp-bar").className = ["novelty", "set_size", "validity"].includes(state.layer) ? "cividis" : "viridis";
+  if (!$("ramp").hidden) showScale(`scale/${k}/${state.layer}?band=${state.band}`).catch((error) => say(error.message));
   writeLink();
+}
+
+// Values of the ends of the colour ramp. Larger values of novelty have the lightest colour, too.
+async function showScale(address) {
+  showScale.asked = address;
+  const { high } = await get(address);
+  if (showScale.asked !== address) return;
+  $("scale-low").textContent = number(0);
+  $("scale-high").textContent = (state.layer === "novelty" ? "≥ " : "") + significant(high);
 }
 
 // Classes of all runs, in the order of the first; a code with several names or colours has one line for each, with its runs.
@@ -232,7 +244,8 @@ function fillOverlays() {
 }
 
 function follow(frame) {
-  const read = (x, y) => `${number(x, 1)} ${number(y, 1)} · ${frame.run.crs}`;
+  const digits = digitsOf(frame.run.resolution);
+  const read = (x, y) => `${number(x, digits)} ${number(y, digits)} · ${frame.run.crs}`;
   frame.map.on("pointermove", (event) => { $("position").textContent = read(...event.coordinate); });
   frame.map.on("click", (event) => pick(frame, event.coordinate));
   frame.element.addEventListener("keydown", (event) => {

@@ -4,17 +4,26 @@ import { day, language, make, significant, t } from "./texts.js";
 
 const DAY = 86400;
 
+// A row for each date: a day has two dates where two orbits pass.
 function rows(series, band) {
   const found = new Map();
-  const at = (days) => found.get(days) ?? found.set(days, { seen: null, masked: null, filled: null, weight: null }).get(days);
-  series.days.forEach((days, k) => {
-    const row = at(days);
+  const each = (dates, work) => {
+    const seen = new Map();
+    dates?.forEach((days, k) => {
+      const n = seen.get(days) ?? 0;
+      seen.set(days, n + 1);
+      const id = 100 * days + n;
+      if (!found.has(id)) found.set(id, { days, seen: null, masked: null, filled: null, weight: null });
+      work(found.get(id), k);
+    });
+  };
+  each(series.days, (row, k) => {
     if (series.clear[k]) row.seen = series.values[band]?.[k] ?? null;
     else row.masked = true;
   });
-  series.filled?.days.forEach((days, k) => { at(days).filled = series.filled.values[band][k]; });
-  series.attention?.days.forEach((days, k) => { at(days).weight = series.attention.weights[k]; });
-  return [...found].sort((a, b) => a[0] - b[0]);
+  each(series.filled?.days, (row, k) => { row.filled = series.filled.values[band][k]; });
+  each(series.attention?.days, (row, k) => { row.weight = series.attention.weights[k]; });
+  return [...found].sort((a, b) => a[0] - b[0]).map(([, row]) => [row.days, row]);
 }
 
 function ink(name) {

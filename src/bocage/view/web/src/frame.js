@@ -28,12 +28,18 @@ export const ERROR = "#d7191c";
 export const RIGHT = "#2c7bb6";
 const geojson = new GeoJSON();
 
+// The CRS of a run for the scale line, which asks for metres on the ground: degrees, feet and Web Mercator are none.
 export function projectionOf(run) {
-  const [west, south, east, north] = run.bounds;
   return new Projection({
-    code: "map", units: "m", extent: [west, south, east, north], metersPerUnit: run.metres,
-    getPointResolution: (resolution) => resolution,
+    code: "map", units: "m", extent: run.bounds, getPointResolution: (resolution, [, y]) => resolution * metresAt(run, y),
   });
+}
+
+// Metres on the ground of a unit of the CRS at a northing, between the places from north to south where the server gives them.
+function metresAt({ bounds: [, south, , north], metres }, y) {
+  const at = Math.min(1, Math.max(0, (north - y) / (north - south))) * (metres.length - 1);
+  const k = Math.min(Math.floor(at), metres.length - 2);
+  return metres[k] + (at - k) * (metres[k + 1] - metres[k]);
 }
 
 // Outline in the colour of the part; red below it, as wide as the share of wrong test pixels; thinner where the map is small.
@@ -107,11 +113,13 @@ export class Frame {
     }
   }
 
-  // Show a layer of the map; `only` are the codes shown, null for all.
+  // Show a layer of the map; `band` is the name of one of several (runs may have other classes and sources), null of the only
+  // one; `only` are the codes shown, null for all.
   showLayer(name, band, only) {
     const known = this.run.layers.find((layer) => layer.name === name);
-    if (!known) return this.raster.setSource(null);
-    const query = only ? `?only=${only.join(",")}` : `?band=${band}`;
+    const number = known && band !== null ? known.bands.indexOf(band) + 1 : 1;
+    if (!known || !number) return this.raster.setSource(null);
+    const query = only ? `?only=${only.join(",")}` : `?band=${number}`;
     this.raster.setSource(this.tiles(name, `layer/${this.index}/${name}/{z}/{y}/{x}.png${query}`, this.resolutions(this.run.native)));
   }
 

@@ -1,6 +1,6 @@
 // The panel of one pixel: class, probabilities, layers, reference, series, patches.
 import { chart, summary, table } from "./chart.js";
-import { $, bandName, get, make, number, say, significant, swatch, t } from "./texts.js";
+import { $, bandName, digitsOf, get, make, number, say, significant, swatch, t } from "./texts.js";
 
 let last = 0;
 
@@ -48,15 +48,16 @@ function facts(frame, shown, found, position) {
   add(t("class"), named(found));
   if (shown.reference) add(t("reference"), t("reference_is", { ...shown.reference, part: t(`part_${shown.reference.part}`) }));
   for (const [name, values] of Object.entries(shown.layers)) {
-    if (name === "regularised") {
-      add(t("layer_regularised"), named(frame.run.classes.find((one) => one.code === values[0])));
+    if (name === "voted" || name === "regularised") {
+      add(t(`layer_${name}`), named(frame.run.classes.find((one) => one.code === values[0])));
     } else {
       const bands = frame.run.layers.find((layer) => layer.name === name).bands;
       const text = values.map((value, k) => (values.length > 1 ? t("pair", { name: bandName(name, bands[k]), text: significant(value) }) : significant(value)));
       add(t(`layer_${name}`), text.join(", "));
     }
   }
-  add(frame.run.crs, `${number(shown.x, 1)} · ${number(shown.y, 1)}`);
+  const [x, y] = [shown.x, shown.y].map((value) => number(value, digitsOf(frame.run.resolution)));
+  add(frame.run.crs, `${x} · ${y}`);
   if (shown.latitude !== null) add(t("latitude_longitude"), `${number(shown.latitude, 5)}° · ${number(shown.longitude, 5)}°`);
   return make("div", {}, make("h3", {}, position), list);
 }

@@ -10,6 +10,11 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
 }
 
+// Digits after the decimal mark of a coordinate: a tenth of a pixel, in metres as in degrees.
+export function digitsOf(resolution) {
+  return Math.max(1, 1 + Math.ceil(-Math.log10(resolution)));
+}
+
 export function significant(value) {
   return value === null ? "–" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(value);
 }
