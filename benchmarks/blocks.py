@@ -18,7 +18,7 @@ import rasterio
 
 from benchmarks.frame import command_line
 from benchmarks.measuring import scratch
-from bocage.grid import in_blocks
+from bocage.scene import in_order, keep_blocks, make_scene
 from bocage.sources import image, open_source
 from bocage.sources.raster import inspect
 
@@ -73,7 +73,9 @@ def _seconds(folder: Path, size: str, halo: int) -> float:
 def _read(folder: Path, halo: int) -> float:
     paths = sorted(folder.glob("*.tif"))  # GDAL detects the format from the content
     sources, grid = [open_source(p.stem, image, image.Settings(p)) for p in paths], inspect(paths[0]).grid
-    windows = [window.pad(halo, halo) for window in in_blocks(grid.tiles(WINDOW))]
+    cubes = list(make_scene(grid, sources, {}).cubes.values())
+    keep_blocks(cubes)
+    windows = [window.pad(halo, halo) for window in in_order(grid.tiles(WINDOW), cubes)]
     started = time.process_time()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda window: [len(source.read(grid, window)) for source in sources], windows))
