@@ -66,7 +66,7 @@ def no_edges():
 @pytest.fixture
 def small(monkeypatch):
     """Scenes of any size are aligned, and cells are small."""
-    for size in ("SMALLEST", "MOST"):
+    for size in ("SMALLEST", "WHOLE"):
         monkeypatch.setattr(f"bocage.scene.alignment.{size}", 0)
     for side in ("SMALL", "DENSE"):
         monkeypatch.setattr(f"bocage.mapping.lattice.{side}", 16)
@@ -164,7 +164,7 @@ def test_a_window_starts_at_a_step_of_the_network(tmp_path, small):
     assert found(here[10], 2, 32, 4) is None
 
 
-@pytest.mark.parametrize(("size", "bands", "most"), [("SMALLEST", 3, TOGETHER), ("MOST", 3, 200 * 300)])
+@pytest.mark.parametrize(("size", "bands", "most"), [("SMALLEST", 3, TOGETHER), ("WHOLE", 3, 200 * 300)])
 def test_a_scene_whose_blocks_the_cache_holds_is_not_aligned(size, bands, most, tmp_path, small, monkeypatch):
     scene = scene_of(tmp_path)
     monkeypatch.setattr(f"bocage.scene.alignment.{size}", 4 * bands * most - 1)

@@ -18,7 +18,7 @@ import numpy as np
 from bocage.grid import Window
 from bocage.scene.cube import Cube
 from bocage.sources import Source
-from bocage.sources.block_cache import MOST, SMALLEST
+from bocage.sources.block_cache import SMALLEST
 from bocage.sources.edges import ROOM
 from bocage.sources.files import is_virtual
 from bocage.sources.placement import nests
@@ -26,6 +26,8 @@ from bocage.sources.raster import block_of, inspect
 
 TOGETHER = 3 * 6 * 256 * 256
 """Map pixels whose blocks are kept: three columns of blocks of 256 pixels, of a square of 1024 pixels and its halo."""
+WHOLE = 512 << 20
+"""Bytes of the largest scene that is read with the block cache alone."""
 SQUARE = 1024
 """Side in map pixels of the largest square whose windows are computed before those of the next one."""
 
@@ -89,7 +91,7 @@ def aligned(
     """
     files = {name: _files(cubes[name]) for name in halos}
     stored = sum(map(_stored, files.values()))
-    if TOGETHER * stored <= SMALLEST or shape[0] * shape[1] * stored <= MOST:
+    if TOGETHER * stored <= SMALLEST or shape[0] * shape[1] * stored <= WHOLE:
         return None
     main = max(files.values(), key=_stored)[0]
     if not main.fits(main, tile) or main.y % step or main.x % step:
