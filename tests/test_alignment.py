@@ -24,7 +24,7 @@ from bocage.scene import Alignment, aligned, make_scene
 from bocage.scene.alignment import TOGETHER
 from bocage.scene.reading import block_by_block
 from bocage.sources import edges, image, open_source
-from bocage.sources.edges import keep_edges, read_blocks
+from bocage.sources.edges import keep_edges, no_edges_after, read_blocks
 from bocage.testing import tiny_landscape, write_raster
 from bocage.training import Trainer, Training
 from conftest import FOREST, GRU, S2, written
@@ -300,3 +300,13 @@ def test_masks_are_read_with_edges(tmp_path, small):
         part = window.pad(2, 2).clip(scene.grid.shape)
         assert np.array_equal(source.read(source.grid, part)[1][0], seen[part.slices])
     assert any(masks for _, _, masks, _ in edges._EDGES.found)
+
+
+def test_edges_are_forgotten_after_an_error():
+    keep_edges({"a": 2})
+    with pytest.raises(KeyboardInterrupt), no_edges_after():
+        read_blocks(Decoding(np.zeros((1, 8, 8)), (4, 4), 1), ("a", 0), (1,), Window(0, 0, 8, 8))
+        assert edges._EDGES.found
+        raise KeyboardInterrupt
+    assert not edges._EDGES.found
+    assert not edges._EDGES.widths

@@ -23,7 +23,7 @@ from bocage.mapping.writers.base import MapBand
 from bocage.progress import QUIET, Progress
 from bocage.samples.unlabelled import SIDE, scatter
 from bocage.scene import Scene
-from bocage.sources.edges import keep_edges
+from bocage.sources.edges import no_edges_after
 from bocage.training import Trained
 
 NODATA, LARGEST = -32768, 32767
@@ -99,12 +99,12 @@ def write_features(
     output = WRITERS.get("cog").open(path, scene.grid, bands, trained.legend)
     windows = lattice.windows(scene, trained.footprints)
     try:
-        for done, window in enumerate(windows):
-            progress.step("writing features", done, len(windows))
-            found = features_at(trained, scene, window, how)
-            stored = np.clip(np.rint(found.values / scale), -LARGEST, LARGEST)
-            output.put(window, np.where(found.valid, stored, NODATA).astype(np.int16))
-        keep_edges({})
+        with no_edges_after():
+            for done, window in enumerate(windows):
+                progress.step("writing features", done, len(windows))
+                found = features_at(trained, scene, window, how)
+                stored = np.clip(np.rint(found.values / scale), -LARGEST, LARGEST)
+                output.put(window, np.where(found.valid, stored, NODATA).astype(np.int16))
         path.with_suffix(".json").unlink(missing_ok=True)
         output.close()
     except BaseException:

@@ -32,7 +32,7 @@ from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
 from bocage.scene import Origin, Scene, origins_of
-from bocage.sources.edges import keep_edges
+from bocage.sources.edges import no_edges_after
 from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
 from bocage.words import Note
@@ -210,7 +210,11 @@ class Making:
     def make(self, missing: Sequence[Window], workers: Workers) -> list[Done]:
         """Compute the missing windows; return those that could not be read."""
         done, pixels, computing, problems = len(self.windows) - len(missing), 0, 0.0, []
-        with working(workers, self.task, self.progress) as crew, closing(crew.do(missing)) as made:
+        with (
+            no_edges_after(),
+            working(workers, self.task, self.progress) as crew,
+            closing(crew.do(missing)) as made,
+        ):
             started = time.perf_counter()
             for one in made:
                 done += 1
@@ -223,7 +227,6 @@ class Making:
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
-        keep_edges({})
         release_memory()  # of the network, which the files and the report do not need
         return problems
 

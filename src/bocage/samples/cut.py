@@ -25,7 +25,7 @@ from bocage.grid import Ratio, Window
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Alignment, Cube, Scene, aligned, halos_of, keep_blocks
-from bocage.sources.edges import keep_edges
+from bocage.sources.edges import no_edges_after
 
 TILE = 256
 """Side of the windows in which the scene is read, in map pixels."""
@@ -209,12 +209,12 @@ def _write_all(
     writers = {name: _Writer(folder, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
     usable, done = np.zeros(len(pixels), bool), 0
     enough = np.any if needs.any_source else np.all
-    for window, members in by_tile(pixels, squares):
-        seen = [writer.write(window, members, pixels.take(members)) for writer in writers.values()]
-        usable[members] = enough(seen, axis=0)
-        done += len(members)
-        progress.step("cutting samples", done, len(pixels))
-    keep_edges({})
+    with no_edges_after():
+        for window, members in by_tile(pixels, squares):
+            seen = [writer.write(window, members, pixels.take(members)) for writer in writers.values()]
+            usable[members] = enough(seen, axis=0)
+            done += len(members)
+            progress.step("cutting samples", done, len(pixels))
     return usable, {name: writer.close() for name, writer in writers.items()}
 
 

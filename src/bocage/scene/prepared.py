@@ -25,7 +25,7 @@ from bocage.scene import store
 from bocage.scene.cube import Block, Cube
 from bocage.scene.origin import Origin, origins_of
 from bocage.scene.reading import block_by_block
-from bocage.sources.edges import keep_edges
+from bocage.sources.edges import no_edges_after
 
 FORMAT = 4
 """Version of the content of a store: it increases when the same files give other values."""
@@ -104,13 +104,13 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
             progress.step(task, count, len(windows))
 
     try:
-        _in_threads(work, todo, task, settings.workers or cores())
+        with no_edges_after():
+            _in_threads(work, todo, task, settings.workers or cores())
     except OSError as error:
         raise SceneError(
             f"{path} cannot be written: {error.strerror or error}. Free some disk space or choose another --out, and run the "
             f"same command again: {count} of {len(windows)} parts are kept."
         ) from error
-    keep_edges({})
     never = sum(journal.notes[window.corner]["never"] for window in windows)
     height, width = cube.grid.shape
     return Prepared(path, len(todo), len(windows), height * width, never)

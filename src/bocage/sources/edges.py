@@ -8,6 +8,7 @@ columns of each decoded block are therefore kept here: the window decodes its ow
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,15 @@ def keep_edges(widths: Mapping[Path, int]) -> None:
             _EDGES.widths = dict(widths)
             _EDGES.found.clear()
             _EDGES.bytes = 0
+
+
+@contextmanager
+def no_edges_after() -> Iterator[None]:
+    """Forget all edges on exit: what is read later needs no others."""
+    try:
+        yield
+    finally:
+        keep_edges({})
 
 
 def read_blocks(dataset: Any, key: Key, indexes: tuple[int, ...], window: Window, masks: bool = False) -> NDArray[Any]:
