@@ -418,15 +418,27 @@ def kept_of_pairs(outcomes: Sequence[Outcome]) -> float:
     return sum(guarded[name] for name in gained) / sum(always[name] for name in gained)
 
 
+def spread_of_kept(outcomes: Sequence[Outcome], draws: int = 4000) -> tuple[float, float]:
+    """Return the 5 % and 95 % quantiles of :func:`kept` if the models of each pair are drawn again with replacement."""
+    g, pairs = np.random.default_rng(0), dict[str, list[Outcome]]()
+    for one in outcomes:
+        pairs.setdefault(one.pair, []).append(one)
+    again = [kept([own[i] for own in pairs.values() for i in g.integers(0, len(own), len(own))]) for _ in range(draws)]
+    low, high = np.quantile(again, [0.05, 0.95])
+    return float(low), float(high)
+
+
 def verdict(outcomes: Sequence[Outcome]) -> str:
     """Return the largest loss and the share of the gains that are kept."""
     guarded, always = (
         by_pair(outcomes, value) for value in (lambda one: one.guarded() - one.before, lambda one: one.gain)
     )
+    low, high = spread_of_kept(outcomes)
     return (
         f"largest loss of a pair: {min(guarded.values()):+.4f} (always: {min(always.values()):+.4f}); of a model: "
         f"{min(one.guarded() - one.before for one in outcomes):+.4f} (always: {min(one.gain for one in outcomes):+.4f}); gains "
-        f"kept: {kept(outcomes):.1%} of those of models, {kept_of_pairs(outcomes):.1%} of the means of pairs"
+        f"kept: {kept(outcomes):.1%} of those of models ({low:.0%} to {high:.0%} with other models), "
+        f"{kept_of_pairs(outcomes):.1%} of the means of pairs"
     )
 
 

@@ -54,7 +54,7 @@ def features_at(trained: Trained, scene: Scene, window: Window, how: Forward) ->
     inputs = read_inputs(trained, scene, window)
     grown = inputs.window
     values = np.zeros((trained.model.width, grown.height, grown.width), np.float32)
-    for cell in how.lattice.cells(grown) if how.lattice else (grown,):
+    for cell in how.cells(grown):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if inputs.valid[ys, xs].any():

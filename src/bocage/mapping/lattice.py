@@ -60,8 +60,8 @@ class Lattice:
     @property
     def start(self) -> tuple[int, int]:
         """Row and column of the first window that starts inside the map, less than `tile`; those before it are cut to the map."""
-        y, x = self.alignment.origin if self.alignment else (0, 0)
-        return y % self.tile, x % self.tile
+        above, left = self.lead
+        return -above % self.tile, -left % self.tile
 
     def cells(self, window: Window) -> Iterator[Window]:
         """Yield the cells that a window of the map touches."""
@@ -74,8 +74,7 @@ class Lattice:
     @property
     def lead(self) -> tuple[int, int]:
         """Rows and columns of the first windows that are outside the map."""
-        y, x = self.start
-        return -y % self.tile, -x % self.tile
+        return self.alignment.lead(self.tile) if self.alignment else (0, 0)
 
     def windows(self, scene: Scene, names: Iterable[str]) -> list[Window]:
         """Return the windows of a map, ordered for reading the sources `names`, whose blocks are kept from now on."""

@@ -80,6 +80,10 @@ class Forward:
     temperature: bool = False
     """Whether to return the temperature of each pixel."""
 
+    def cells(self, window: Window) -> Iterator[Window]:
+        """Yield the parts in which a window is computed: cells of the lattice, or the window itself."""
+        return self.lattice.cells(window) if self.lattice else iter((window,))
+
 
 @dataclass(frozen=True)
 class Classified:
@@ -217,7 +221,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     outlines = len(OUTPUTS) if trained.delineates else 0
     layers = np.zeros((classes + outlines + how.temperature, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
-    for cell in how.lattice.cells(grown) if how.lattice else (grown,):
+    for cell in how.cells(grown):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if not inputs.valid[ys, xs].any():

@@ -114,8 +114,9 @@ def write_features(
         stored = Stored(folder, objects.count)
         shapes = Shapes.new(stored, objects.grid)
         sources = [_source(cube, objects.grid, stored, textured, settings) for cube, textured in chosen]
-        keep_blocks([cube for cube, _ in chosen])
-        windows = in_order(objects.grid.tiles(settings.tile), [cube for cube, _ in chosen])
+        read = [cube for cube, _ in chosen]
+        keep_blocks(read)
+        windows = in_order(objects.grid.tiles(settings.tile), read)
         for done, window in enumerate(windows, start=1):
             padded = objects.read(window.pad(1, 1))
             shapes.add(padded, window)

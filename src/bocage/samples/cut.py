@@ -25,6 +25,7 @@ from bocage.grid import Ratio, Window
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Alignment, Cube, Scene, aligned, halos_of, keep_blocks
+from bocage.scene.alignment import Surroundings
 from bocage.sources.edges import no_edges_after
 
 TILE = 256
@@ -36,16 +37,8 @@ STORE = 2
 """Version of the file layout. It is part of the key of the samples stage: files of another version are cut again."""
 
 
-class Reach(Protocol):
+class Reach(Surroundings, Protocol):
     """Footprint of a network in one source: the source pixels that it reads around one map pixel."""
-
-    @property
-    def size(self) -> int:
-        """Side of the footprint, in pixels of the source."""
-
-    @property
-    def before(self) -> int:
-        """Number of pixels above, and left of, the anchor."""
 
     def window(self, window: Window, ratio: Ratio) -> Window:
         """Return the window of the source, halo included, for a window of the map."""
@@ -400,8 +393,7 @@ class Squares:
     @property
     def start(self) -> NDArray[np.int64]:
         """Row and column where a square starts, (2,); at most 0."""
-        origin = self.alignment.origin if self.alignment else (0, 0)
-        return -(-np.array(origin, np.int64) % self.tile)
+        return -np.array(self.alignment.lead(self.tile) if self.alignment else (0, 0), np.int64)
 
     def order(self, square: NDArray[np.int64]) -> tuple[int, ...]:
         """Return a key by which squares, given by their numbers of rows and columns, are ordered for reading."""

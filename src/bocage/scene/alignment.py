@@ -49,13 +49,17 @@ class Alignment:
     stored: float
     """Bytes of these files per map pixel."""
 
+    def lead(self, tile: int) -> tuple[int, int]:
+        """Return the rows and columns by which the first windows of `tile` pixels start before the map, less than `tile`."""
+        return -self.origin[0] % tile, -self.origin[1] % tile
+
     def order(self, window: Window) -> tuple[int, ...]:
         """Return a key by which windows are ordered for reading: by the largest blocks, within them by blocks, and by rows."""
         y, x = window.y - self.origin[0], window.x - self.origin[1]
         return *(y // self.square[0], x // self.square[1]), *(y // self.block[0], x // self.block[1]), y, x
 
 
-class Footprint(Protocol):
+class Surroundings(Protocol):
     """Pixels of a source that a network reads around a map pixel."""
 
     @property
@@ -67,7 +71,7 @@ class Footprint(Protocol):
         """Number of pixels above, and left of, the first pixel of the source in the map pixel."""
 
 
-def halos_of(footprints: Mapping[str, Footprint], cubes: Mapping[str, Cube]) -> dict[str, int]:
+def halos_of(footprints: Mapping[str, Surroundings], cubes: Mapping[str, Cube]) -> dict[str, int]:
     """Return source → number of its pixels that a network reads on each side of a window: the larger one of both sides."""
     return {name: max(one.before, one.size - one.before - cubes[name].ratio.finer) for name, one in footprints.items()}
 
