@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -19,7 +20,8 @@ import pytest
 from bocage.cli import main
 from bocage.errors import EvaluationError, ModelError, RecipeError, TrainingError, UnknownNameError
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
-from bocage.jobs.compare import compare_models
+from bocage.jobs import compare
+from bocage.jobs.compare import compare_models, end_processes
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
@@ -285,6 +287,25 @@ def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
 def test_matrices_without_draws_have_no_test():
     empty = Score((ConfusionMatrix(np.eye(2, dtype=np.int64), ("a", "b")),), ("kappa",))
     assert not empty.trust
+
+
+def drops_the_first_signal(ready):
+    """Run until the second SIGTERM, as a process whose first one is raised in a destructor."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    ready.set()
+    while True:
+        time.sleep(0.05)
+
+
+def test_a_process_that_drops_a_signal_ends_with_the_comparison(monkeypatch):
+    monkeypatch.setattr(compare, "PATIENCE", 0.5)
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=drops_the_first_signal, args=(ready,))
+    process.start()
+    assert ready.wait(60)
+    end_processes({process})
+    assert process.exitcode == -signal.SIGTERM
 
 
 @pytest.mark.slow

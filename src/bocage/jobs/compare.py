@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from bocage.words import Note
 
 TERMINATED = 143
 """Exit code of a process that was ended by SIGTERM."""
+PATIENCE = 5.0
+"""Seconds that terminated processes have for releasing their folders."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -194,11 +198,24 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
                     progress.step("comparing models", k, len(wanted), label)
             except BaseException:
                 # The pool would still start queued models, so its processes are terminated. Their checkpoints remain.
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
                 pool.shutdown(wait=False, cancel_futures=True)
+                end_processes(set(multiprocessing.active_children()) - others)
                 raise
     return failed
+
+
+def end_processes(processes: Set[BaseProcess]) -> None:
+    """Terminate processes and wait for their end, because a running one needs the queues of the comparison.
+
+    A process that takes longer than `PATIENCE` seconds is terminated a second time: Python drops exceptions that are
+    raised in a destructor, and this process would start the next model.
+    """
+    for _ in range(2):
+        for process in processes:
+            process.terminate()
+        ends = time.monotonic() + PATIENCE
+        for process in processes:
+            process.join(max(0.0, ends - time.monotonic()))
 
 
 def _outcome(future: "Future[str]") -> str | Note:
@@ -217,14 +234,17 @@ def _settle(places: Any) -> None:
 
 def _apart(again: tuple[Path, Sequence[str]], label: str, out: Path, messages: Any) -> str:
     """Train and evaluate one model in this process; the recipe is read again because modules cannot be pickled."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder's lock is removed before the process ends
     try:
-        entry = next(entry for entry in entries(read_recipe(*again), out) if entry.label == label)
-        return _work(entry, out, Named(Sent(messages), f"{label}: "))
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # the folder's lock is removed before the process ends
+        try:
+            entry = next(entry for entry in entries(read_recipe(*again), out) if entry.label == label)
+            return _work(entry, out, Named(Sent(messages), f"{label}: "))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # raises KeyboardInterrupt for a signal that just came
     except KeyboardInterrupt:
         os._exit(TERMINATED)  # an exception would be the result of this model, and the process would start the next one
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
