@@ -11,9 +11,9 @@ from affine import Affine
 
 from bocage.cli import main
 from bocage.errors import MappingError
-from bocage.grid import Grid
+from bocage.grid import Grid, Window
 from bocage.mapping.region import read_region
-from bocage.samples.unlabelled import Drawing
+from bocage.samples.unlabelled import CELL, PLACES, Drawing, scatter
 from conftest import not_finite
 
 WEST_PART, EAST_PART = (2, 3, 12, 14), (20, 3, 33, 20)
@@ -196,3 +196,47 @@ def test_pixels_are_drawn_inside_the_region(tmp_path, many, side):
     assert Drawing(3, region).pixels(scene, many, 5, side).row.tolist() == drawn.row.tolist()
     where = np.unique(Drawing(4, region).pixels(scene, 64, side=4).polygon)
     assert len(where) > 1
+
+
+class Left:
+    """The first columns of a scene, as an area."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def around(self, grid):
+        return Window(0, 0, grid.shape[0], self.columns)
+
+    def contains(self, grid, row, column):
+        return column < self.columns
+
+
+def tile(side):
+    """A scene that has a grid only, as large as `side` pixels."""
+    grid = Grid.from_bounds("EPSG:32631", 10, (0, 0, 10 * side, 10 * side))
+    return SimpleNamespace(grid=grid, ids=None)
+
+
+@pytest.mark.parametrize("area", [None, Left(10_000), Left(700)])
+def test_pixels_that_describe_a_large_scene_lie_in_few_blocks(area):
+    scene = tile(10_980)
+    drawn = Drawing(3, area, PLACES).pixels(scene, 2048, first=5, side=4)
+    assert 2048 <= len(drawn) <= 2048 + 16
+    assert len({*zip(drawn.row, drawn.column, strict=True)}) == len(drawn)
+    cells = np.unique(np.stack([drawn.row // CELL, drawn.column // CELL, drawn.polygon]), axis=1)
+    assert cells[2].tolist() == list(range(5, 5 + PLACES)), "a number for each cell"
+    squares = np.unique(np.stack([drawn.row // 4, drawn.column // 4, drawn.polygon]), axis=1)[2]
+    assert np.bincount(squares)[5:].tolist() == [2048 // 16 // PLACES] * PLACES, "as many squares in each cell"
+    if area is not None:
+        assert drawn.column.max() < area.columns
+    anywhere = Drawing(3, area).pixels(scene, 2048, side=4)
+    assert len(np.unique(anywhere.polygon)) == 128
+
+
+def test_a_small_scene_and_a_small_area_have_pixels_anywhere():
+    small = tile(2_560)
+    plain, limited = (scatter(small, 2048, 3, side=4, places=places) for places in (0, PLACES))
+    assert all((one == other).all() for one, other in zip(vars(plain).values(), vars(limited).values(), strict=True))
+    few = Drawing(3, Left(3), PLACES).pixels(tile(30_000), 80_000, side=4)
+    assert len(few) >= 80_000, "the cells after the first have pixels, too"
+    assert len(np.unique(few.polygon)) > PLACES

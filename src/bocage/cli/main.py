@@ -10,7 +10,7 @@ import click
 
 from bocage import __version__
 from bocage.cli.edge import guarded
-from bocage.machine import few_arenas
+from bocage.machine import collect_rarely, few_arenas
 
 COMMANDS = {
     "init": "bocage.cli.beginning:init",
@@ -83,6 +83,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (2 for an invalid command or option)."""
     few_arenas()
+    collect_rarely()
     code: Any = 0
 
     def work() -> None:

@@ -33,7 +33,7 @@ from bocage.run import (
     segment_first,
     settled,
 )
-from bocage.samples.unlabelled import Drawing
+from bocage.samples.unlabelled import PLACES, Drawing
 from bocage.scene import Scene
 from bocage.training import Certainty, Judgement, Reduced, Trained
 
@@ -104,7 +104,7 @@ def _report_fit(
     """Report the differences of the legends, and propose an adaptation if many pixels are outside the training domain."""
     for said in compare_legends(recipe.legend, trained):
         progress.say(said)
-    drawing = Drawing(recipe.split.seed, region_of(recipe.map, scene))
+    drawing = Drawing(recipe.split.seed, region_of(recipe.map, scene), PLACES)
     seen = sight_of(trained, scene, drawing, layout.scratch, recipe.choice.training.device, progress)
     if advice := proposal(trained, seen.outside, adapting(recipe, model)):
         progress.say(advice)

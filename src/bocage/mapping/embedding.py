@@ -21,7 +21,7 @@ from bocage.mapping.predict import Forward, Inputs, batch_of, over_cell, read_in
 from bocage.mapping.writers import WRITERS
 from bocage.mapping.writers.base import MapBand
 from bocage.progress import QUIET, Progress
-from bocage.samples.unlabelled import SIDE, scatter
+from bocage.samples.unlabelled import PLACES, SIDE, scatter
 from bocage.scene import Scene
 from bocage.sources.edges import no_edges_after
 from bocage.training import Trained
@@ -117,7 +117,7 @@ def write_features(
 
 def _bands(trained: Trained, scene: Scene, how: Forward) -> tuple[MapBand, ...]:
     """Return the bands with the scale of the values at pixels drawn over the scene; the draw has a fixed seed."""
-    pixels = scatter(scene, PROBES, 0)
+    pixels = scatter(scene, PROBES, 0, places=PLACES)
     largest = np.zeros(trained.model.width, np.float32)
     seen = False
     for number in np.unique(pixels.polygon):

@@ -21,7 +21,7 @@ from bocage.machine import device_of
 from bocage.models import MODELS, Batch, SourceTensor, card_for
 from bocage.progress import QUIET, Progress
 from bocage.samples import Chips, Draw, Pixels, Samples
-from bocage.samples.unlabelled import cut_valid, scatter
+from bocage.samples.unlabelled import PLACES, cut_valid, scatter
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import thinned
 from bocage.training.batches import Ahead, Minibatch, batches, side_by_side
@@ -78,8 +78,8 @@ def certainty_of(
 
 
 def drawn(scene: Scene, seed: int) -> Pixels:
-    """Return the pixels that describe a scene: ``PIXELS`` of them, in squares."""
-    return scatter(scene, PIXELS, seed, side=SIDE)
+    """Return the pixels that describe a scene: ``PIXELS`` of them, in squares, and in ``PLACES`` cells of a large scene."""
+    return scatter(scene, PIXELS, seed, side=SIDE, places=PLACES)
 
 
 def certainties_at(
