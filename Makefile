@@ -38,10 +38,10 @@ qgis: dist/bocage-qgis.zip  ## Pack the plugin of QGIS into dist/bocage-qgis.zip
 dist/bocage-qgis.zip: qgis/pack.py LICENSE $(wildcard qgis/bocage/*)
 	$(PYTHON) qgis/pack.py $@
 
-test: env check  ## Lint, types, import contract, then the tests
+test: env $(PAGE) check  ## Lint, types, import contract, then the tests
 	$(PYTEST)
 
-test-fast: env  ## Lint, and the tests that take less than a second
+test-fast: env $(PAGE)  ## Lint, and the tests that take less than a second
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow"
 

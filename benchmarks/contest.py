@@ -320,6 +320,13 @@ def _by_model(data: Data, known: Mapping[str, Any]) -> str:
     return table(("", *data.sources), rows)
 
 
+def _check_models(names: Sequence[str]) -> None:
+    """Stop with a message if no data set has a line of a model."""
+    known = {one.name for data in DATA.values() for sources in data.sources for one in entrants(data, sources)}
+    if unknown := sorted(set(names) - known):
+        sys.exit(f"error: --models: '{unknown[0]}' is unknown. Known: {', '.join(sorted(known))}.")
+
+
 def main() -> None:
     """Measure, or print the tables of stored results."""
     parser = parser_of(__name__)
@@ -330,6 +337,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print the tables of stored results")
     said = parser.parse_args()
     check_words(sys.modules[__name__], said.words)
+    _check_models(said.models)
     if said.markdown:
         print("\n".join(markdown(DATA[name]) for name in said.words or DATA))
     else:

@@ -277,7 +277,7 @@ def test_a_legend_that_knows_no_label_and_a_bad_recipe_are_told(recipe) -> None:
 def test_a_disk_without_room_is_told(recipe, monkeypatch) -> None:
     usage = disk.shutil.disk_usage("/")
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
-    assert told(findings(recipe(), "error"), "disk", "where 1e-05 GB are free", "another --out")
+    assert told(findings(recipe(), "error"), "disk", "where 0 GB are free", "another --out")
 
 
 def test_every_fault_of_products_is_told_at_once(lands: dict[str, Path], tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_districts_outside_of_the_map_and_without_statistics_are_counted(tmp_pat
     path = boxes(tmp_path / "d.gpkg", land, table, ((0, 0, 30, 40), (30, 0, 60, 40), (900, 900, 950, 950)))
     told = Told()
     reconcile(land.folder, path, tmp_path / "out", FULL, told)
-    assert "1 of 3 districts are outside the map, or where it has no data, and are left out: c." in told.words
+    assert "1 of 3 districts is outside the map, or where it has no data, and left out: c." in told.words
     assert "1 district has no statistic and keeps its classes: b." in told.words
     assert np.array_equal(layers(tmp_path / "out")[0][30:], codes[30:])
     partly = "2 districts are covered by the map in part; the statistics are applied to this part: a, b."

@@ -14,7 +14,7 @@ from bocage.evaluation.metrics import MAIN
 from bocage.evaluation.sample import Drawn
 from bocage.grid import HECTARE
 from bocage.legend import Legend
-from bocage.words import quantity
+from bocage.words import quantity, significant
 
 
 def _console(width: int | None = None) -> Console:
@@ -296,7 +296,7 @@ def print_plan(plan: Any) -> None:
     low, high = (sum(getattr(stage, edge) for stage in plan.stages) for edge in ("low", "high"))
     table.add_row("total", lasting(plan.seconds), f"{lasting(low)} to {lasting(high)}", style="bold")
     console.print(table)
-    console.print(f"memory {plan.memory / 1e9:.2f} GB per process, disk {plan.disk / 1e9:.3g} GB")
+    console.print(f"memory {plan.memory / 1e9:.2f} GB per process, disk {significant(plan.disk / 1e9)} GB")
     for workers, seconds in plan.workers.items():
         console.print(f"with {workers} preparation threads: {lasting(seconds)} in total")
 
@@ -311,7 +311,7 @@ def print_models(found: list[Any]) -> None:
         table.add_column(heading)
     for facts in found:
         size = f"{facts.parameters:,}".replace(",", " ") if facts.parameters else "-"
-        cost = f"{facts.multiply_adds / 1e6:.3g} M" if facts.multiply_adds else "-"
+        cost = f"{significant(facts.multiply_adds / 1e6)} M" if facts.multiply_adds else "-"
         paper = facts.paper + (" (reconstruction)" if facts.reconstruction else "")
         table.add_row(facts.name, size, cost, facts.footprint, facts.dense, facts.takes or facts.title, paper)
     console.print(table)

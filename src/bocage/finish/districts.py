@@ -18,7 +18,7 @@ from bocage.legend import Legend, plain
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean, nearest
 from bocage.vectorfile import layer_of, polygons_of
-from bocage.words import quantity
+from bocage.words import quantity, significant
 
 Unit = Literal["share", "percent", "ha"]
 TOLERANCE = 0.01
@@ -74,8 +74,12 @@ class Districts:
         if not wrong.any():
             return
         k = int(np.argmax(wrong))
-        found = f"{sums[k]:.4g} in all" if hectares is None else f"{sums[k] * hectares[k]:.4g} ha in all"
-        limit = "the whole is 1" if hectares is None else f"the district has {hectares[k]:.4g} ha"
+        found = (
+            f"{significant(sums[k], 4)} in all"
+            if hectares is None
+            else f"{significant(sums[k] * hectares[k], 4)} ha in all"
+        )
+        limit = "the whole is 1" if hectares is None else f"the district has {significant(hectares[k], 4)} ha"
         only = "All classes have a statistic, and it is too small" if sums[k] < 1 else "The statistics are too large"
         more = f" ({int(wrong.sum())} such districts)" if wrong.sum() > 1 else ""
         raise FinishError(

@@ -148,9 +148,10 @@ class _Work:
         fit, names = self.task.fit(self.progress), self.task.districts.names
         outside = [name for name, area in zip(names, fit.before.area, strict=True) if not area]
         if outside:
+            verb = "is" if len(outside) == 1 else "are"
             self.progress.say(
-                f"{len(outside)} of {len(names)} districts are outside the map, or where it has no data, and are left out: "
-                f"{listed(outside)}."
+                f"{len(outside)} of {quantity(len(names), 'district')} {verb} outside the map, or where it has no data, and left "
+                f"out: {listed(outside)}."
             )
         covered = self.task.districts.covered(fit.before.area, self.task.land.grid)
         if partly := [name for name, share in zip(names, covered, strict=True) if 0 < share < COVERED]:

@@ -1,5 +1,6 @@
 """Check of the free disk space for a run."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -54,10 +55,10 @@ def check_disk(need: Needs, folder: Path) -> Iterator[Finding]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    sizes: dict[str, Any] = {name: size / 1e9 for name, size in (*asdict(need).items(), ("total", need.total))}
+    sizes: dict[str, Any] = {name: _gigabytes(size) for name, size in (*asdict(need).items(), ("total", need.total))}
     values: dict[str, Any] = {
         "need": Note.of("disk_need", **sizes),
-        "free": free / 1e9,
+        "free": math.floor(free / 1e6) / 1e3,
         "folder": str(folder),
     }
     disk = Note.of("disk_place")
@@ -67,3 +68,8 @@ def check_disk(need: Needs, folder: Path) -> Iterator[Finding]:
         yield Finding.of("warning", disk, Note.of("disk_tight", **values))
     else:
         yield Finding.of("note", disk, Note.of("disk_enough", **values), "do_nothing")
+
+
+def _gigabytes(size: float) -> float:
+    """Return a size in GB, rounded up to a whole MB, so that a small one is written without an exponent."""
+    return math.ceil(size / 1e6) / 1e3

@@ -18,7 +18,7 @@ from bocage.scene import Cube
 from bocage.sources.placement import resolution_on, share_covered
 from bocage.sources.raster import inspect
 from bocage.sources.source import Readable, Source, with_bands
-from bocage.words import Note, chained
+from bocage.words import Note, chained, without_exponent
 
 Label = str | Note
 """What a shift is measured on: the name of a source, some bands of a source, or the polygons."""
@@ -231,4 +231,4 @@ def _about(name: Label, shifts: Mapping[tuple[Label, Label], tuple[Shift, float]
 
 def _signed(units: float, grid: Grid) -> str:
     """Return a distance in CRS units with its sign."""
-    return f"{units:+.{DIGITS}f}" if grid.crs.proj.is_geographic else f"{units:+.3g}"
+    return f"{units:+.{DIGITS}f}" if grid.crs.proj.is_geographic else without_exponent(f"{units:+.3g}")

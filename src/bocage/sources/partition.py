@@ -21,6 +21,7 @@ from rasterio.warp import transform_geom
 from bocage.errors import SourceError
 from bocage.grid import HECTARE, Grid, Window, name_of
 from bocage.vectorfile import repaired
+from bocage.words import significant
 
 PIECE = 32
 """Number of vertices of a piece of a border: short pieces are found faster."""
@@ -78,7 +79,7 @@ class Partition:
             _, i, j, largest = max(found, key=lambda one: one[0])
             raise SourceError(
                 f"The regions '{self.names[i]}' and '{self.names[j]}' overlap around {place_of(largest, grid)}, on "
-                f"{self.hectares(largest):.3g} ha. Correct the polygons: each place is in one region."
+                f"{significant(self.hectares(largest))} ha. Correct the polygons: each place is in one region."
             )
 
     def gaps(self, grid: Grid) -> Gaps:

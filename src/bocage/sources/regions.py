@@ -29,7 +29,7 @@ from bocage.sources.raster import fingerprint
 from bocage.sources.undated import Undated
 from bocage.textfile import identifier
 from bocage.vectorfile import features_of, layer_of, repaired, shapes_of, vector_files
-from bocage.words import Note
+from bocage.words import Note, significant
 
 SPEC = SensorSpec("regions", "regions of a vector file, as an image with the weight of each region")
 NOMINAL = 1000
@@ -146,9 +146,8 @@ class RegionsSource(Undated):
     def largest_gap(self) -> str:
         """The largest gap: place and area."""
         largest = self.free.largest
-        return (
-            f"The largest gap is around {place_of(largest, self.grid)} and has {self.outlines.hectares(largest):.3g} ha"
-        )
+        area = significant(self.outlines.hectares(largest))
+        return f"The largest gap is around {place_of(largest, self.grid)} and has {area} ha"
 
     @cached_property
     def outlines(self) -> Partition:

@@ -1,7 +1,19 @@
 """Texts of notes, reports and pages, in English and French."""
 
 from bocage.words.note import Note, chained, sentence
-from bocage.words.table import LANGUAGES, grouped, localised, number, percent, quantity, spread, whole, words_of
+from bocage.words.table import (
+    LANGUAGES,
+    grouped,
+    localised,
+    number,
+    percent,
+    quantity,
+    significant,
+    spread,
+    whole,
+    without_exponent,
+    words_of,
+)
 
 __all__ = [
     "LANGUAGES",
@@ -13,7 +25,9 @@ __all__ = [
     "percent",
     "quantity",
     "sentence",
+    "significant",
     "spread",
     "whole",
+    "without_exponent",
     "words_of",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bocage.redaction import redacted
-from bocage.words.table import localised, words_of
+from bocage.words.table import localised, without_exponent, words_of
 
 Part = TypeVar("Part")
 
@@ -86,4 +86,6 @@ class _Shown:
         if isinstance(self.value, float):
             spec = spec or ".3g"
         text = format(self.value, spec)
+        if isinstance(self.value, float):
+            text = without_exponent(text)
         return text if isinstance(self.value, str) else localised(text, self.language)

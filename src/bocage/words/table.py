@@ -9,6 +9,8 @@ from importlib import resources
 LANGUAGES = ("en", "fr")
 THIN = "\u202f"
 """Narrow no-break space, between groups of three digits."""
+HUGE = 1e15
+"""Number from which an exponent is easier to read than the digits."""
 
 
 @cache
@@ -49,6 +51,26 @@ def number(value: float | None, language: str, digits: int = 3) -> str:
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return "–"
     return localised(f"{value:.{digits}f}", language)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits, in English; a large one without an exponent.
+
+    >>> significant(0.12345), significant(123456), significant(1e20)
+    ('0.123', '123000', '1e+20')
+    """
+    return without_exponent(f"{value:.{digits}g}")
+
+
+def without_exponent(text: str) -> str:
+    """Write out a number of the format ``g`` that is large, but below a quadrillion.
+
+    >>> without_exponent("1.2e+04"), without_exponent("1.2e-05"), without_exponent("12")
+    ('12000', '1.2e-05', '12')
+    """
+    if "e+" not in text or abs(float(text)) >= HUGE:
+        return text
+    return f"{float(text):{'+.0f' if text.startswith('+') else '.0f'}}"
 
 
 def whole(value: float, language: str) -> str:
