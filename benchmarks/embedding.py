@@ -5,7 +5,8 @@
 patchwork (small) is pretrained on a Sentinel-2 series without labels, and its features are written as a raster (bocage embed). A
 random forest then learns from the raster, from the gap-filled series, or from both, with 30 % or 5 % of the polygons of each class
 for training (at least three). The control is the raster of an encoder of the same size with random weights (one epoch of
-pretraining at a negligible learning rate). patchwork trains on the series with labels, from random weights and pretrained ones.
+pretraining at a negligible learning rate). patchwork trains on the series with labels, from random weights and pretrained ones,
+with the default settings of a training.
 Accuracy is measured on the test polygons, and on every pixel of the map against the true land cover. All ways of a draw have the
 same polygons.
 """
@@ -91,8 +92,6 @@ def recipe_of(land: Path, name: str, share: float, draw: int) -> Table:
         for n in wanted
     }
     training: Table = {"calibrate": False}
-    if model is PATCHWORK:
-        training |= {"epochs": 1000, "steps": [250, 250], "keep": "last"}
     if name.endswith("the series, pretrained"):
         training |= {"pretrained": str((WORK / "pretrained/pretrained").resolve())}
     return base(land) | {

@@ -1,4 +1,4 @@
-"""Windows of patchwork in one pass (models/fused.py) compared with the layers of PyTorch."""
+"""Windows of patchwork in one pass (models/fused.py, models/joined.py) compared with the layers of PyTorch."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +9,7 @@ import torch
 from bocage.grid import Ratio
 from bocage.mapping.lattice import Lattice, lattice
 from bocage.mapping.predict import Forward, infer, read_inputs
-from bocage.models import InputSpec, SourceTensor, build, fused, patchwork
+from bocage.models import InputSpec, SourceTensor, build, fused, joined, patchwork
 from bocage.models.lanes import USABLE
 from bocage.recipe import read_recipe
 from bocage.run import open_run
@@ -64,13 +64,54 @@ def test_windows_agree_with_the_layers_of_pytorch(settings, monkeypatch):
     batch = _batch(network)
     with torch.inference_mode():
         found = network(batch)
-        monkeypatch.setattr(patchwork, "_in_lanes", lambda *_: False)
+        monkeypatch.setattr(patchwork, "_worth_lanes", lambda *_: False)
         expected = network(batch)
     reference = network(batch)  # the form of the training
     assert found.shape == (2, 5, SIDE, SIDE)
     assert not torch.equal(found, expected), "the window was not computed in one pass"
     assert (found - expected).abs().max() < 1e-5
     assert (found - reference).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("given", [INPUTS, ["s2", "vhr"], ["vhr"], ["s1"]])
+def test_fusion_and_head_agree_with_the_layers_of_pytorch(given, monkeypatch):
+    network = _network()
+    for name in INPUTS:
+        torch.nn.init.normal_(network.missing[name])
+    batch = {name: tensor for name, tensor in _batch(network).items() if name in given}
+    with torch.inference_mode():
+        logits, features = network(batch), network.fused(batch)
+        calls = _Counted(joined.joined)
+        monkeypatch.setattr(joined, "joined", calls)
+        assert torch.equal(network(batch), logits)
+        assert calls.calls == 1
+        monkeypatch.setattr(patchwork, "_worth_lanes", lambda *_: False)
+        expected = network(batch), network.fused(batch)
+    assert calls.calls == 1
+    for found, other in zip((logits, features), expected, strict=True):
+        assert found.shape == other.shape
+        assert (found - other).abs().max() < 1e-5
+
+
+def test_fusion_and_head_of_a_pixel_do_not_depend_on_the_window():
+    g, width = torch.Generator().manual_seed(0), 16
+
+    def random(*shape):
+        return torch.randn(*shape, generator=g)
+
+    vectors, seen = random(1, 40, 51, width), torch.rand(1, 40, 51, generator=g) > 0.3
+    weights, missing = (random(width, width), random(width, width)), random(width)
+    layers = (random(width), random(width), random(width, width), random(width), random(5, width), random(5))
+
+    def logits(y, x, height, across):
+        part = (slice(None), slice(y, y + height + 2), slice(x, x + across + 2))
+        return joined.joined(
+            [joined.Term(vectors[part], seen[part], 1, weights, missing)], missing, layers, (height, across)
+        )
+
+    whole = logits(0, 0, 38, 49)
+    for y, x, height, across in ((0, 3, 38, 40), (5, 0, 20, 49), (7, 9, 31, 33)):
+        assert torch.equal(whole[..., y : y + height, x : x + across], logits(y, x, height, across))
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 4, 5, 6])
@@ -172,10 +213,13 @@ def test_probabilities_are_the_same_bits_for_any_tiling_and_number_of_threads(tm
 
 def test_the_functions_are_compiled_before_the_first_map():
     fused.warm()
+    joined.warm()
     network = _network()
     with torch.inference_mode():
         network(_batch(network))
-    assert [len(function.signatures) for function in (fused._series, fused._image)] == [1, 1]
+        network.fused(_batch(network))
+    functions = (fused._series, fused._image, joined._add, joined._classify)
+    assert [len(function.signatures) for function in functions] == [1, 1, 1, 1]
 
 
 def _trained(folder):

@@ -22,9 +22,10 @@ from bocage.models import lanes
 from bocage.models.lanes import (
     COUNT,
     add_product,
-    add_scaled,
     any_of,
+    array,
     block,
+    bytes_of,
     compiled,
     constant,
     everywhere,
@@ -32,11 +33,13 @@ from bocage.models.lanes import (
     flags,
     in_eights,
     largest,
+    linear,
     load,
     minus,
+    normalise,
     over,
     plus,
-    root,
+    rectified,
     store,
     times,
     where,
@@ -49,6 +52,8 @@ NEVER = np.float32(-1e30)
 def series(values: Tensor, valid: Tensor, reach: int, weights: Sequence[Tensor], days: Tensor) -> Tensor:
     """Return the vectors (B, Y, X, W) of a series (B, T, C, Y, X) and its mask, without the margin of `reach` pixels.
 
+    In memory, the pixels of a row are neighbours, as :mod:`bocage.models.joined` reads them.
+
     Parameters
     ----------
     weights
@@ -56,13 +61,13 @@ def series(values: Tensor, valid: Tensor, reach: int, weights: Sequence[Tensor],
     days
         Sum of the encoding of the day and of the bias of the bands (B, T, W).
     """
-    bands, queries, heads, scale, shift = (_array(weight) for weight in weights)
+    bands, queries, heads, scale, shift = (array(weight) for weight in weights)
     prepared = (in_eights(bands), in_eights(queries), np.stack([in_eights(head) for head in heads]), scale, shift)
     b, height, width = values.shape[0], *(n - 2 * reach for n in values.shape[-2:])
-    out = torch.empty(b, height, width, bands.shape[1])
+    out = torch.empty(b, height, bands.shape[1], width)
     for i in range(b):
-        _series(_array(values[i]), _mask(valid[i]), reach, prepared, _array(days[i]), out[i].numpy())
-    return out
+        _series(array(values[i]), bytes_of(valid[i]), reach, prepared, array(days[i]), out[i].numpy())
+    return out.transpose(2, 3)
 
 
 def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -> Tensor:
@@ -79,14 +84,14 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
     both = torch.zeros(2, filters, project.shape[0])
     both[:, : second.shape[0]] = project.t().reshape(2, second.shape[0], -1)
     prepared = (
-        _taps(first), _padded(bias1), _turned_taps(second), _padded(bias2), in_eights(_array(both.flatten(0, 1))),
-        _array(bias3), _array(scale), _array(shift),
+        _taps(first), _padded(bias1), _turned_taps(second), _padded(bias2), in_eights(array(both.flatten(0, 1))),
+        array(bias3), array(scale), array(shift),
     )  # fmt: skip
     b, height, width = bands.shape[0], *((n - 4) // ratio for n in bands.shape[-2:])
-    out = torch.empty(b, height, width, len(bias3))
+    out = torch.empty(b, height, len(bias3), width)
     for i in range(b):
-        _image(_array(bands[i]), _mask(valid[i]), ratio, prepared, out[i].numpy())
-    return out
+        _image(array(bands[i]), bytes_of(valid[i]), ratio, prepared, out[i].numpy())
+    return out.transpose(2, 3)
 
 
 def warm() -> None:
@@ -103,23 +108,20 @@ def warm() -> None:
     width = 8
     norm = (zeros(width), zeros(width))
     weights = (zeros(2, width), zeros(width, 1), zeros(1, width, width), *norm)
-    series(zeros(1, 1, 1, 3, 10), zeros(1, 1, 3, 10) > 0, 1, weights, zeros(1, 1, width))
+    series(zeros(1, 1, 1, 3, COUNT + 2), zeros(1, 1, 3, COUNT + 2) > 0, 1, weights, zeros(1, 1, width))
     first, second = zeros(width, 2, 3, 3), zeros(width, width, 3, 3)
     project = zeros(width, 2 * width)
-    image(zeros(1, 1, 5, 12), zeros(1, 5, 12) > 0, 1, (first, norm[0], second, norm[0], project, norm[0], *norm))
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().contiguous().numpy()
-
-
-def _mask(valid: Tensor) -> NDArray[np.uint8]:
-    return valid.contiguous().numpy().view(np.uint8)
+    image(
+        zeros(1, 1, 5, COUNT + 4),
+        zeros(1, 5, COUNT + 4) > 0,
+        1,
+        (first, norm[0], second, norm[0], project, norm[0], *norm),
+    )
 
 
 def _taps(weight: Tensor) -> NDArray[np.float32]:
     """(outputs, inputs, 3, 3) → in eights, the inputs in the order of rows, columns and channels."""
-    return in_eights(_array(weight.permute(2, 3, 1, 0).flatten(0, 2)))
+    return in_eights(array(weight.permute(2, 3, 1, 0).flatten(0, 2)))
 
 
 def _turned_taps(weight: Tensor) -> NDArray[np.float32]:
@@ -128,38 +130,23 @@ def _turned_taps(weight: Tensor) -> NDArray[np.float32]:
     padded[:, : weight.shape[1]] = weight
     g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
     turned = torch.einsum("ay,oiyx,bx->abio", g, padded, g).float().flatten(0, 1)
-    return np.stack([in_eights(_array(one)) for one in turned])
+    return np.stack([in_eights(array(one)) for one in turned])
 
 
 def _padded(bias: Tensor) -> NDArray[np.float32]:
     padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
-    padded[: len(bias)] = _array(bias)
+    padded[: len(bias)] = array(bias)
     return padded
 
 
 TOGETHER = 8 if COUNT == 16 else 4
 """Outputs of three places that are computed together: there are 32 registers for vectors of 16, and 16 for vectors of 8."""
-_one, _three = block(1, 8), block(3, TOGETHER)
-_one_rectified, _three_rectified = block(1, 8, rectified=True), block(3, TOGETHER, rectified=True)
-
-
-@compiled
-def _layer(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
-    """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
-    for o in range(0, 8 * weight.shape[0], 8):
-        _one((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
-
-
-@compiled
-def _rectified(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
-    """Write the same as `_layer`, 0 at least."""
-    for o in range(0, 8 * weight.shape[0], 8):
-        _one_rectified((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
+_one, _three, _three_rectified = block(1, 8), block(3, TOGETHER), block(3, TOGETHER, rectified=True)
 
 
 @compiled
 def _three_layers(source: Any, starts: Any, inputs: int, beside: int, layer: Any, out: Any) -> None:
-    """Write what `_rectified` writes with a layer (weight, bias) for three places, whose inputs have the distance `beside`."""
+    """Write what `rectified` writes with a layer (weight, bias) for three places, whose inputs have the distance `beside`."""
     weight, bias = layer
     outputs = 8 * weight.shape[0]
     for o in range(0, outputs, TOGETHER):
@@ -212,25 +199,6 @@ def _soften(energy: Any, dates: int) -> None:
 
 
 @compiled
-def _normalised(vector: Any, scale: Any, shift: Any, width: int, out: Any, place: int) -> None:
-    """Write the layer normalisation of `width` values of each pixel to `out` (pixels, width), from element `place` on."""
-    total, squares, count = constant(np.float32(0)), constant(np.float32(0)), constant(np.float32(width))
-    for w in range(width):
-        total = plus(total, load(vector, w * COUNT))
-    mean = over(total, count)
-    for w in range(width):
-        far = minus(load(vector, w * COUNT), mean)
-        squares = add_product(squares, far, far)
-    spread = root(plus(over(squares, count), constant(np.float32(1e-5))))
-    for w in range(width):
-        normed = over(minus(load(vector, w * COUNT), mean), spread)
-        store(vector, w * COUNT, add_scaled(everywhere(shift, w), normed, scale, w))
-    for pixel in range(COUNT):
-        for w in range(width):
-            out[place + pixel * width + w] = vector[w * COUNT + pixel]
-
-
-@compiled
 def _date(values: Any, valid: Any, first: int, image: int, line: int, shape: Any, inputs: Any) -> None:
     """Write own values and neighbourhood means of one date, (2 · bands) vectors.
 
@@ -267,14 +235,14 @@ def _date(values: Any, valid: Any, first: int, image: int, line: int, shape: Any
 
 @compiled
 def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: Any) -> None:
-    """Write the vectors (Y, X, W) of a series (T, C, Y, X) and its mask, without the margin of `reach` pixels.
+    """Write the vectors (Y, W, X) of a series (T, C, Y, X) and its mask, without the margin of `reach` pixels.
 
     `weights` are those of the bands, the queries, the values (heads), and the scale and shift of the normalisation; `days`
     (T, W) are the biases of the dates.
     """
     bands, queries, heads, scale, shift = weights
     dates, channels, height, line = values.shape
-    pixels, width, inputs = height * line, out.shape[2], bands.shape[1]
+    pixels, width, inputs = height * line, out.shape[1], bands.shape[1]
     flat, mask, target = values.reshape(-1), valid.reshape(-1), out.reshape(-1)
     inner = (height - 2 * reach, line - 2 * reach)
     each = width // heads.shape[0]
@@ -293,8 +261,8 @@ def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: A
                 shape = (channels, pixels, reach)
                 _date(flat, mask, t * channels * pixels + corner, t * pixels + corner, line, shape, features)
                 here = hidden[used * width * COUNT :]
-                _rectified(features, start, inputs, bands, days[t], here)
-                _layer(here, start, width, queries, none, energy[used * 8 * COUNT :])
+                rectified(features, start, inputs, bands, days[t], here)
+                linear(here, start, width, queries, none, energy[used * 8 * COUNT :])
                 seen = flags(mask, t * pixels + centre)
                 for k in range(used * 8 * COUNT, (used + 1) * 8 * COUNT, COUNT):
                     store(energy, k, where(seen, load(energy, k), never))
@@ -306,23 +274,40 @@ def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: A
                 for w in range(0, 8 * width * COUNT, COUNT):
                     store(mixed, w, zero)
             for k in range(heads.shape[0]):
-                _layer(mixed[k * width * COUNT :], start, width, heads[k], none, vector[k * each * COUNT :])
-            _normalised(vector, scale, shift, width, target, (row * inner[1] + column) * width)
+                linear(mixed[k * width * COUNT :], start, width, heads[k], none, vector[k * each * COUNT :])
+            normalise(vector, scale, shift, width)
+            for w in range(width):
+                store(target, (row * width + w) * inner[1] + column, load(vector, w * COUNT))
 
 
 @compiled
-def _gather(bands: Any, valid: Any, corner: Any, ratio: int, out: Any) -> None:
-    """Write pixels around the map pixels of a vector: (rows, columns, bands and mask), 4 more a side than a map pixel has."""
-    channels, side = bands.shape[0], ratio + 4
-    y, x = corner
-    for dy in range(side):
-        for dx in range(side):
-            at = (dy * side + dx) * (channels + 1) * COUNT
-            for pixel in range(COUNT):
-                seen = valid[y + dy, x + pixel * ratio + dx]
-                out[at + channels * COUNT + pixel] = seen
+def _gather(bands: Any, valid: Any, first: int, ratio: int, out: Any) -> None:
+    """Write pixels around the map pixels from `first`: (rows, columns, bands and mask), 4 more a side than a map pixel has."""
+    channels, side, across = bands.shape[0], ratio + 4, (bands.shape[2] - 4) // ratio
+    for pixel in range(COUNT):
+        y, x = (first + pixel) // across * ratio, (first + pixel) % across * ratio
+        for dy in range(side):
+            for dx in range(side):
+                at = (dy * side + dx) * (channels + 1) * COUNT + pixel
+                seen = valid[y + dy, x + dx]
+                out[at + channels * COUNT] = seen
                 for c in range(channels):
-                    out[at + c * COUNT + pixel] = bands[c, y + dy, x + pixel * ratio + dx] if seen else np.float32(0)
+                    out[at + c * COUNT] = bands[c, y + dy, x + dx] if seen else np.float32(0)
+
+
+@compiled
+def _scatter(vector: Any, first: int, out: Any) -> None:
+    """Write the vectors of map pixels from `first`, which may be in two rows, to (Y, W, X)."""
+    _, width, across = out.shape
+    flat, row, column = out.reshape(-1), first // across, first % across
+    if column + COUNT <= across:
+        for w in range(width):
+            store(flat, (row * width + w) * across + column, load(vector, w * COUNT))
+        return
+    for pixel in range(COUNT):
+        row, column = (first + pixel) // across, (first + pixel) % across
+        for w in range(width):
+            out[row, w, column] = vector[w * COUNT + pixel]
 
 
 @compiled
@@ -461,12 +446,12 @@ def _tiles(pixels: Any, ratio: int, weights: Any, room: Any, both: Any) -> None:
 
 @compiled
 def _image(bands: Any, valid: Any, ratio: int, weights: Any, out: Any) -> None:
-    """Write the vectors (Y, X, W) of an image (C, y, x) and its mask, with 2 pixels around the map pixels.
+    """Write the vectors (Y, W, X) of an image (C, y, x) and its mask, with 2 pixels around the map pixels.
 
     `weights` are weight and bias of the two convolutions and of the projection, and the scale and shift of the normalisation.
     """
     _, _, second, _, project, bias3, scale, shift = weights
-    height, across, width = out.shape
+    height, width, across = out.shape
     pixels = np.empty((ratio + 4) ** 2 * (bands.shape[0] + 1) * COUNT, np.float32)
     tiles, filters = (ratio + 1) // 2, second.shape[1] * 8
     room = (
@@ -475,13 +460,13 @@ def _image(bands: Any, valid: Any, ratio: int, weights: Any, out: Any) -> None:
         np.empty(tiles * 16 * 8 * COUNT, np.float32),
     )
     both, vector = np.empty(2 * filters * COUNT, np.float32), np.empty(width * COUNT, np.float32)
-    target, start, share = out.reshape(-1), np.zeros(1, np.int64), constant(np.float32(1 / ratio**2))
-    for row in range(height):
-        for group in range(0, across, COUNT):
-            column = min(group, across - COUNT)
-            _gather(bands, valid, (row * ratio, column * ratio), ratio, pixels)
-            _tiles(pixels, ratio, weights, room, both)
-            for w in range(0, filters * COUNT, COUNT):
-                store(both, w, times(load(both, w), share))
-            _layer(both, start, 2 * filters, project, bias3, vector)
-            _normalised(vector, scale, shift, width, target, (row * across + column) * width)
+    start, share = np.zeros(1, np.int64), constant(np.float32(1 / ratio**2))
+    for group in range(0, height * across, COUNT):
+        first = min(group, height * across - COUNT)
+        _gather(bands, valid, first, ratio, pixels)
+        _tiles(pixels, ratio, weights, room, both)
+        for w in range(0, filters * COUNT, COUNT):
+            store(both, w, times(load(both, w), share))
+        linear(both, start, 2 * filters, project, bias3, vector)
+        normalise(vector, scale, shift, width)
+        _scatter(vector, first, out)

@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bocage.machine import compiled as compiled_with
 
@@ -337,3 +338,46 @@ def in_eights(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.zeros((inputs, -(-outputs // 8) * 8), np.float32)
     padded[:, :outputs] = matrix
     return np.ascontiguousarray(padded.reshape(inputs, -1, 8).transpose(1, 0, 2))
+
+
+def array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return the values of a tensor, in the order of its axes."""
+    return tensor.detach().contiguous().numpy()
+
+
+def bytes_of(valid: Tensor) -> NDArray[np.uint8]:
+    """Return a mask as bytes of 0 and 1, in the order of its axes."""
+    return valid.contiguous().numpy().view(np.uint8)
+
+
+_one, _one_rectified = block(1, 8), block(1, 8, rectified=True)
+
+
+@compiled
+def linear(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
+    """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
+    for o in range(0, 8 * weight.shape[0], 8):
+        _one((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
+
+
+@compiled
+def rectified(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
+    """Write the same as `linear`, 0 at least."""
+    for o in range(0, 8 * weight.shape[0], 8):
+        _one_rectified((source, starts, inputs, 0), (weight, o * inputs * len(starts)), (bias, o), (out, o * COUNT, 0))
+
+
+@compiled
+def normalise(vector: Any, scale: Any, shift: Any, width: int) -> None:
+    """Replace `width` values of each pixel by their layer normalisation."""
+    total, squares, count = constant(np.float32(0)), constant(np.float32(0)), constant(np.float32(width))
+    for w in range(width):
+        total = plus(total, load(vector, w * COUNT))
+    mean = over(total, count)
+    for w in range(width):
+        far = minus(load(vector, w * COUNT), mean)
+        squares = add_product(squares, far, far)
+    spread = root(plus(over(squares, count), constant(np.float32(1e-5))))
+    for w in range(width):
+        normed = over(minus(load(vector, w * COUNT), mean), spread)
+        store(vector, w * COUNT, add_scaled(everywhere(shift, w), normed, scale, w))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -121,6 +122,34 @@ def after_pooling(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         for x_start, part in enumerate(row):
             merged[..., y::2, x_start::2] = part
     return merged
+
+
+def mean_around(values: Tensor, valid: Tensor, reach: int) -> Tensor:
+    """Return the mean of the valid pixels within `reach` of each pixel, without the margin of `reach` pixels.
+
+    `values` (B, T, C, Y, X) must be 0 where not valid.
+    """
+    count = _sum_around(valid.to(values.dtype), reach)[:, :, None]
+    return _sum_around(values, reach) / count.clamp_min(0.5)
+
+
+def _sum_around(x: Tensor, reach: int) -> Tensor:
+    """Return the sum within `reach` along the last two axes, one axis after the other, at memory bandwidth."""
+    for axis in (-2, -1):
+        length = x.shape[axis] - 2 * reach
+        total = x.narrow(axis, 0, length) + x.narrow(axis, 1, length)
+        for step in range(2, 2 * reach + 1):
+            total += x.narrow(axis, step, length)
+        x = total
+    return x
+
+
+def any_inside(valid: Tensor, side: int) -> Tensor:
+    """Return whether a map pixel has a valid pixel, (B, y, x) → (B, Y, X): first joined over rows of bytes, then over columns."""
+    b, height, width = valid.shape[0], *(n // side for n in valid.shape[1:])
+    inside = valid[:, : height * side, : width * side].numpy()
+    rows = np.logical_or.reduce(inside.reshape(b, height, side, width * side), axis=2)
+    return torch.from_numpy(np.logical_or.reduce([rows[..., x::side] for x in range(side)], axis=0))
 
 
 class DateConv(nn.Module):

@@ -21,7 +21,9 @@ exact results with half of the multiplications.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,9 +32,12 @@ from bocage.errors import ModelError
 from bocage.models.base import Batch, Criterion, Network, Positions, SourceTensor, output_shape, pooled, repeat_to
 from bocage.models.card import Abilities, Footprint, InputSpec
 from bocage.models.heads import Linear
-from bocage.models.layers import HARMONICS, waves
+from bocage.models.layers import HARMONICS, any_inside, mean_around, waves
 from bocage.models.settings.patchwork import CARD, Config
 from bocage.models.shares import Shares
+
+if TYPE_CHECKING:
+    from bocage.models.joined import Term
 
 __all__ = ["CARD", "Config", "Model"]
 
@@ -98,7 +103,9 @@ class SeriesEncoder(nn.Module):
 
         values, valid = pooled(tensor, self.spec) if self.spec.ratio.finer > 1 else (tensor.values, tensor.valid)
         weights = (self.bands.weight.t(), self.queries.weight.t(), self.values, self.norm.weight, self.norm.bias)
-        return fused.series(values, valid, self.around, weights, days[:, 0] + self.bands.bias), self._seen(valid)
+        inner = slice(self.around, -self.around or None)
+        seen = torch.from_numpy(np.logical_or.reduce(valid.numpy(), axis=1))[:, inner, inner]  # whole rows of bytes
+        return fused.series(values, valid, self.around, weights, days[:, 0] + self.bands.bias), seen
 
     def _seen(self, valid: Tensor) -> Tensor:
         """Return where at least one date is valid (B, Y, X), without the halo."""
@@ -120,7 +127,7 @@ class SeriesEncoder(nn.Module):
         inner = slice(self.around, -self.around or None)
         own, clear = values[..., inner, inner], valid[..., inner, inner].permute(0, 2, 3, 1)
         b, y, x, t = clear.shape
-        bands = torch.cat([own, _mean_around(values, valid, self.around)], 2) if self.around else own
+        bands = torch.cat([own, mean_around(values, valid, self.around)], 2) if self.around else own
         if torch.is_autocast_enabled(own.device.type):  # half the memory to rearrange
             bands = bands.to(torch.get_autocast_dtype(own.device.type))
         flat = bands.flatten(3).flatten(1, 2)
@@ -184,26 +191,6 @@ def _with_data(values: Tensor, valid: Tensor, days: Tensor, codes: Tensor) -> tu
     return SourceTensor(values[:, kept], valid[:, kept], days[:, kept]), codes[:, :, kept]
 
 
-def _mean_around(values: Tensor, valid: Tensor, reach: int) -> Tensor:
-    """Return the mean of the valid pixels within `reach` of each pixel, without the margin of `reach` pixels.
-
-    `values` (B, T, C, Y, X) must be 0 where not valid.
-    """
-    count = _sum_around(valid.to(values.dtype), reach)[:, :, None]
-    return _sum_around(values, reach) / count.clamp_min(0.5)
-
-
-def _sum_around(x: Tensor, reach: int) -> Tensor:
-    """Return the sum within `reach` along the last two axes, one axis after the other, at memory bandwidth."""
-    for axis in (-2, -1):
-        length = x.shape[axis] - 2 * reach
-        total = x.narrow(axis, 0, length) + x.narrow(axis, 1, length)
-        for step in range(2, 2 * reach + 1):
-            total += x.narrow(axis, step, length)
-        x = total
-    return x
-
-
 class ImageEncoder(nn.Module):
     """Image → one vector per map pixel: two unpadded convolutions, then mean and maximum over the map pixel."""
 
@@ -220,14 +207,13 @@ class ImageEncoder(nn.Module):
 
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return the vectors (B, Y, X, W) and their validity (B, Y, X); `hide` has no effect, an image has one date."""
-        side, valid = self.spec.ratio.finer, tensor.valid[:, :1].to(tensor.values.dtype)
-        apart = valid.device.type == "cpu" and not (self.training or _in_one_piece())
+        side, inner = self.spec.ratio.finer, slice(self.reach, -self.reach or None)
+        apart = tensor.values.device.type == "cpu" and not (self.training or _in_one_piece())
         if apart and not self.spec.points and _in_lanes(tensor.values, side, self.reach):
-            vectors = self._fused(tensor)
-        else:
-            x = torch.cat([tensor.masked()[:, 0], valid], 1)
-            vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
-        inner = slice(self.reach, -self.reach or None)
+            return self._fused(tensor), any_inside(tensor.valid[:, 0, inner, inner], side)
+        valid = tensor.valid[:, :1].to(tensor.values.dtype)
+        x = torch.cat([tensor.masked()[:, 0], valid], 1)
+        vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
         seen = functional.max_pool2d(valid[..., inner, inner], side) > 0
         return vectors, seen[:, 0]
 
@@ -271,7 +257,11 @@ def _in_lanes(values: Tensor, finer: int, reach: int) -> bool:
 
     It is in float32 on a CPU that has the instructions, and large enough to be worth the compilation.
     """
-    height, width = ((n - 2 * reach) // finer for n in values.shape[-2:])
+    return _worth_lanes(values, *((n - 2 * reach) // finer for n in values.shape[-2:]))
+
+
+def _worth_lanes(values: Tensor, height: int, width: int) -> bool:
+    """Return whether so many map pixels are computed in one pass, in the type and on the device of some values."""
     if width < LEAST or height * width < WORTH_COMPILING or values.device.type != "cpu":
         return False
     if values.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
@@ -305,7 +295,7 @@ class Context(nn.Module):
             return self.own(vectors), seen
         inner, valid = slice(self.reach, -self.reach), seen[:, None]
         channels = vectors.movedim(-1, 1) * valid
-        mean = _mean_around(channels[:, None], valid, self.reach)[:, 0].movedim(1, -1)
+        mean = mean_around(channels[:, None], valid, self.reach)[:, 0].movedim(1, -1)
         return self.own(vectors[:, inner, inner]) + self.around(mean), seen[:, inner, inner]
 
 
@@ -365,11 +355,45 @@ class Model(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
+        if self._in_one_pass(batch):
+            return self._joined(batch, self.head.linear.weight, self.head.linear.bias)
         return self._classify(self._encode(batch))
 
     def fused(self, batch: Batch) -> Tensor:
         """Return the fused features (B, W, Y, X), the input of the class head."""
-        return self._fused(self._encode(batch))
+        return self._joined(batch) if self._in_one_pass(batch) else self._fused(self._encode(batch))
+
+    def _in_one_pass(self, batch: Batch) -> bool:
+        """Return whether fusion and head of a window are computed in one pass."""
+        if self.training or _in_one_piece():
+            return False
+        given = self._given(batch)
+        return _worth_lanes(batch[next(iter(given))].values, *output_shape(batch, given, self.inputs))
+
+    def _joined(self, batch: Batch, *head: Tensor) -> Tensor:
+        """Return the logits (B, K, Y, X), or without a head the fused features (B, W, Y, X), computed in one pass."""
+        from bocage.models.joined import joined  # numba takes half a second to import
+
+        given = self._given(batch)
+        shape, absent = output_shape(batch, given, self.inputs), torch.zeros(self.width)
+        terms = [self._term(name, batch[name], shape) for name in given]
+        for name in self.inputs.keys() - given.keys():
+            absent = absent + self.missing[name]
+        return joined(terms, absent, (*self.fuse[0].parameters(), *self.fuse[1].parameters(), *head), shape)
+
+    def _term(self, name: str, tensor: SourceTensor, shape: tuple[int, int]) -> "Term":
+        """Return the vectors of a source, and how they enter the sum over the sources."""
+        from bocage.models.joined import Term
+
+        context, ratio = self.context[name], self.inputs[name].ratio
+        assert isinstance(context, Context)
+        missing = self.missing[name] if len(self.missing) else torch.zeros(self.width)
+        if ratio.coarser > 1:
+            vectors, seen = self._vectors(name, tensor, shape, 0.0)
+            return Term(vectors, seen, 0, (), missing)
+        weights = [layer.weight.t() for layer in (context.own, context.around) if layer is not None]
+        vectors, seen = self.encoders[name](tensor, 0.0)
+        return Term(vectors, seen, context.reach, weights, missing)
 
     def attention(self, batch: Batch) -> dict[str, Tensor]:
         """Return the attention of each date (B, T) in each series of the batch, at the first map pixel."""
@@ -387,8 +411,8 @@ class Model(Network):
                 total = total + self.config.auxiliary * criterion(logits[valid], labels[valid])
         return total
 
-    def _encode(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return the vectors and their validity for each source of the batch.
+    def _given(self, batch: Batch) -> dict[str, Footprint]:
+        """Return the footprints of the sources of the batch.
 
         Raises
         ------
@@ -400,6 +424,11 @@ class Model(Network):
             raise ModelError(
                 f"patchwork needs at least one of its sources ({', '.join(self.inputs)}); found {', '.join(batch) or 'none'}."
             )
+        return given
+
+    def _encode(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the vectors and their validity for each source of the batch."""
+        given = self._given(batch)
         shape = output_shape(batch, given, self.inputs)
         hide = self.config.date_dropout if self.training else 0.0
         encoded = {name: self._vectors(name, batch[name], shape, hide) for name in given}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.models import lanes
-from bocage.models.fused import warm as warm_network
+from bocage.models.fused import warm as warm_encoders
+from bocage.models.joined import warm as warm_fusion
 from bocage.models.lanes import (
     COUNT,
     add_product,
@@ -87,7 +88,8 @@ def warm() -> None:
 
     It takes half a minute once. ``make env`` does it. On a processor without the instructions, it does nothing.
     """
-    warm_network()
+    warm_encoders()
+    warm_fusion()
     if lanes.USABLE:
         monthly(
             torch.zeros(1, 1, 3, COUNT), torch.ones(1, 3, COUNT, dtype=torch.bool), torch.zeros(1, dtype=torch.int64)
