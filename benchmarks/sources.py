@@ -4,8 +4,8 @@
 
 Sentinel-2 (34 dates, clouds in squares of 64 pixels over 40 % of the dates), Sentinel-1 (24 dates) and VHR (6 x 6 pixels), on
 arrays in memory. CPU time of the thread, medians of interleaved rounds. The share counts all multiplications of the network,
-also those of dates that are skipped; `computed` counts those of valid dates only. The novelty compares the same pixels with 1500
-samples.
+also those of dates that are skipped; `computed` counts those of valid dates only. The whole network has fusion and head besides
+its sources. The novelty compares the same pixels with 1500 samples.
 """
 
 import time
@@ -62,7 +62,7 @@ def _measured() -> dict[str, Any]:
     network = build(patchwork, INPUTS, CLASSES, patchwork.Config()).eval()
     batch = {name: _tensor(spec, network.footprints[name].size) for name, spec in INPUTS.items()}
     whole: dict[str, Callable[[], Any]] = {
-        name: lambda name=name: network._vectors(name, batch[name], (SIDE, SIDE), 0.0) for name in INPUTS
+        name: lambda name=name: network.encoders[name](batch[name], 0.0) for name in INPUTS
     }
     whole["all"] = lambda: network(batch)
     whole["novelty"] = _novelty(network, batch)
@@ -133,15 +133,15 @@ def _tensor(spec: InputSpec, size: int) -> SourceTensor:
 
 
 def _multiply_adds(batch: Mapping[str, SourceTensor]) -> dict[str, tuple[float, float]]:
-    """Return the multiply-adds per map pixel of each source, of all dates and of the valid ones; context layers included."""
+    """Return the multiply-adds per map pixel of each source and of the whole network: of all dates, and of the valid ones."""
     width, heads, found = 64, 8, {}
     for name in ("s2", "s1"):
         spec, share = INPUTS[name], float(batch[name].valid.float().mean())
-        date, once = 2 * len(spec.bands) * width + 2 * width * heads, 2 * width * width
-        found[name] = (spec.dates * date + once, share * spec.dates * date + once)
-    image = 36 * (9 * 2 * 16 + 9 * 16 * 32) + 3.0 * width * width
-    fuse = width * width + width * CLASSES
+        date = 2 * len(spec.bands) * width + 2 * width * heads
+        found[name] = (spec.dates * date + width**2, share * spec.dates * date + width**2)
+    image = 36 * (9 * 2 * 16 + 9 * 16 * 32) + 2 * 32 * width
     found["vhr"] = (image, image)
+    fuse = (len(INPUTS) + 2) * width**2 + width * CLASSES  # own vectors, mean around the image's, fusion, head
     found["all"] = tuple(sum(found[name][k] for name in INPUTS) + fuse for k in (0, 1))  # type: ignore[assignment]
     return found
 

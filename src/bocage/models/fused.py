@@ -40,6 +40,7 @@ from bocage.models.lanes import (
     over,
     plus,
     rectified,
+    room,
     store,
     times,
     where,
@@ -246,9 +247,9 @@ def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: A
     flat, mask, target = values.reshape(-1), valid.reshape(-1), out.reshape(-1)
     inner = (height - 2 * reach, line - 2 * reach)
     each = width // heads.shape[0]
-    features, none = np.empty(inputs * COUNT, np.float32), np.zeros(max(8, heads.shape[1] * 8), np.float32)
-    hidden, energy = np.empty(dates * width * COUNT, np.float32), np.empty(dates * 8 * COUNT, np.float32)
-    mixed, vector = np.empty(8 * width * COUNT, np.float32), np.empty(8 * 8 * heads.shape[1] * COUNT, np.float32)
+    features, none = room(inputs), np.zeros(max(8, heads.shape[1] * 8), np.float32)
+    hidden, energy = room(dates * width), room(dates * 8)
+    mixed, vector = room(8 * width), room(8 * 8 * heads.shape[1])
     start, never, zero = np.zeros(1, np.int64), constant(NEVER), constant(np.float32(0))
     for row in range(inner[0]):
         for group in range(0, inner[1], COUNT):
@@ -416,15 +417,15 @@ def _row(pixels: Any, y: int, ratio: int, layer: Any, out: Any) -> None:
 
 
 @compiled
-def _tiles(pixels: Any, ratio: int, weights: Any, room: Any, both: Any) -> None:
+def _tiles(pixels: Any, ratio: int, weights: Any, work: Any, both: Any) -> None:
     """Two convolutions of 3 × 3 with ReLU: pixels of a map pixel and around → sum and maximum (2, filters) of the pixels inside.
 
     The second one is in tiles of 2 × 2 pixels, with 4 instead of 9 products for each pixel, input and output: F(2 × 2, 3 × 3) of
-    Lavin and Gray (2016, doi:10.1109/CVPR.2016.435). A last row or column that is not inside is not used. `room` holds four rows
+    Lavin and Gray (2016, doi:10.1109/CVPR.2016.435). A last row or column that is not inside is not used. `work` holds four rows
     of the first convolution, the transforms of the tiles of a row, and their products.
     """
     first, bias1, second, bias2, _, _, _, _ = weights
-    ring, turned, product = room
+    ring, turned, product = work
     tiles, filters, last = (ratio + 1) // 2, second.shape[2], 8 * second.shape[1]
     step, rows, zero = filters * COUNT, np.empty(4, np.int64), constant(np.float32(0))
     line = (2 * tiles + 2) * step
@@ -452,19 +453,17 @@ def _image(bands: Any, valid: Any, ratio: int, weights: Any, out: Any) -> None:
     """
     _, _, second, _, project, bias3, scale, shift = weights
     height, width, across = out.shape
-    pixels = np.empty((ratio + 4) ** 2 * (bands.shape[0] + 1) * COUNT, np.float32)
+    pixels = room((ratio + 4) ** 2 * (bands.shape[0] + 1))
     tiles, filters = (ratio + 1) // 2, second.shape[1] * 8
-    room = (
-        np.zeros(4 * (2 * tiles + 2) * second.shape[2] * COUNT, np.float32),
-        np.empty(tiles * 16 * second.shape[2] * COUNT, np.float32),
-        np.empty(tiles * 16 * 8 * COUNT, np.float32),
-    )
-    both, vector = np.empty(2 * filters * COUNT, np.float32), np.empty(width * COUNT, np.float32)
+    ring, inputs = room(4 * (2 * tiles + 2) * second.shape[2]), tiles * 16 * second.shape[2]
+    ring[:] = 0
+    work = (ring, room(inputs), room(tiles * 16 * 8))
+    both, vector = room(2 * filters), room(width)
     start, share = np.zeros(1, np.int64), constant(np.float32(1 / ratio**2))
     for group in range(0, height * across, COUNT):
         first = min(group, height * across - COUNT)
         _gather(bands, valid, first, ratio, pixels)
-        _tiles(pixels, ratio, weights, room, both)
+        _tiles(pixels, ratio, weights, work, both)
         for w in range(0, filters * COUNT, COUNT):
             store(both, w, times(load(both, w), share))
         linear(both, start, 2 * filters, project, bias3, vector)

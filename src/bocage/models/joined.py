@@ -38,6 +38,7 @@ from bocage.models.lanes import (
     over,
     plus,
     rectified,
+    room,
     store,
     where,
 )
@@ -90,7 +91,8 @@ def joined(terms: Sequence[Term], absent: Tensor, layers: Sequence[Tensor], shap
         planes = [(array(term.vectors[i].transpose(1, 2)), bytes_of(term.seen[i])) for term in terms]
         for y in range(0, height, ROWS):
             rows = min(ROWS, height - y)
-            sums = np.empty((rows, -(-across // COUNT), width * COUNT), np.float32)
+            groups = -(-across // COUNT)
+            sums = room(rows * groups * width).reshape(rows, groups, width * COUNT)
             sums[:] = start
             for (vectors, seen), term, own in zip(planes, terms, weights, strict=True):
                 part = slice(y, y + rows + 2 * term.reach)
@@ -152,7 +154,7 @@ def _add(vectors: Any, seen: Any, across: int, reach: int, term: Any, sums: Any)
     rows, groups, _ = sums.shape
     _, width, line = vectors.shape
     flat, mask, totals = vectors.reshape(-1), seen.reshape(-1), sums.reshape(-1)
-    features, product = np.empty(2 * width * COUNT, np.float32), np.empty(width * COUNT, np.float32)
+    features, product = room(2 * width), room(width)
     start, none = np.zeros(1, np.int64), np.zeros(width, np.float32)
     for row in range(rows):
         for group in range(groups):
@@ -187,8 +189,8 @@ def _classify(sums: Any, layers: Any, y: int, out: Any) -> None:
     rows, groups, _ = sums.shape
     outputs, height, across = out.shape
     width, totals, flat = len(scale), sums.reshape(-1), out.reshape(-1)
-    fused, start = np.empty(width * COUNT, np.float32), np.zeros(1, np.int64)
-    logits = np.empty(max(outputs + 7, width) * COUNT, np.float32)
+    fused, start = room(width), np.zeros(1, np.int64)
+    logits = room(outputs + 7)
     for row in range(rows):
         for group in range(groups):
             column = min(group * COUNT, across - COUNT)

@@ -350,6 +350,14 @@ def bytes_of(valid: Tensor) -> NDArray[np.uint8]:
     return valid.contiguous().numpy().view(np.uint8)
 
 
+@compiled
+def room(count: int) -> Any:
+    """Return uninitialised room for `count` vectors, which begins with a cache line: a vector in two lines is loaded twice."""
+    values = np.empty((count + 1) * COUNT, np.float32)
+    first = (-values.ctypes.data % (4 * COUNT)) // 4
+    return values[first : first + count * COUNT]
+
+
 _one, _one_rectified = block(1, 8), block(1, 8, rectified=True)
 
 

@@ -30,6 +30,7 @@ from bocage.models.lanes import (
     load,
     over,
     plus,
+    room,
     smallest,
     store,
     where,
@@ -103,7 +104,7 @@ def _monthly(cube: Any, mask: Any, month: Any, channels: int, out: Any) -> None:
     (values, steps), (valid, strides) = cube, mask
     dates, (layers, height, width) = len(month), out.shape
     flat = out.reshape(-1)
-    sums, counts = np.empty(layers * COUNT, np.float32), np.empty(layers // channels * COUNT, np.float32)
+    sums, counts = room(layers), room(layers // channels)
     zero, one = constant(np.float32(0)), constant(np.float32(1))
     for row in range(height):
         for group in range(0, width, COUNT):
@@ -134,7 +135,7 @@ def _nearest(points: Any, crossed: Any, squares: Any, out: Any) -> None:
     """Write the least |p|² + |q|² - 2 p·q, 0 at least, of each point; `crossed` holds -2 q of eight samples each."""
     rank, pixels = points.shape
     flat, weights, zero = points.reshape(-1), crossed.reshape(-1), constant(np.float32(0))
-    own, farthest = np.empty(rank * COUNT, np.float32), constant(FAR)
+    own, farthest = room(rank), constant(FAR)
     for first in range(0, pixels, COUNT):
         at, square, k = min(first, pixels - COUNT), zero, 0
         for p in range(rank):
