@@ -377,8 +377,8 @@ class Model(Network):
         given = self._given(batch)
         shape, absent = output_shape(batch, given, self.inputs), torch.zeros(self.width)
         terms = [self._term(name, batch[name], shape) for name in given]
-        for name in self.inputs.keys() - given.keys():
-            absent = absent + self.missing[name]
+        for name in self.inputs:  # in their order, so that the sum is the same in every process
+            absent = absent if name in given else absent + self.missing[name]
         return joined(terms, absent, (*self.fuse[0].parameters(), *self.fuse[1].parameters(), *head), shape)
 
     def _term(self, name: str, tensor: SourceTensor, shape: tuple[int, int]) -> "Term":
