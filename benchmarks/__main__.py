@@ -12,6 +12,7 @@ named.
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,11 +72,18 @@ def main(words: Sequence[str]) -> None:
     chosen = [(importlib.import_module(f"benchmarks.{name}"), given) for name, given in named(words, names)]
     for benchmark, given in chosen:
         check_words(benchmark, given)
-    before = dict(os.environ)
+    before, failed = dict(os.environ), []
     for benchmark, given in chosen:
-        print(f"{benchmark.__name__.rpartition('.')[2]}: {result_of(benchmark, given)}", flush=True)
+        name = benchmark.__name__.rpartition(".")[2]
+        try:
+            print(f"{name}: {result_of(benchmark, given)}", flush=True)
+        except Exception:  # the others are measured all the same
+            failed.append(name)
+            traceback.print_exc()
         os.environ.clear()  # Dask writes variables of its workers into it, which slow the commands of the next benchmark
         os.environ.update(before)
+    if failed:
+        sys.exit(f"error: {len(failed)} of {len(chosen)} benchmarks ended with an error: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

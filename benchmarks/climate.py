@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import samples_of
 from benchmarks.frame import BUILD, Results, command_line, spread, table
 from benchmarks.recipes import Table, landscape, read
+from bocage.days import EPOCH
 from bocage.disk import write_text
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.evaluation.paired import resampled_t
@@ -45,7 +46,6 @@ from bocage.samples import Samples
 from bocage.scene import Scene
 from bocage.scene.calendar import COLUMNS
 from bocage.scene.gaps import Fill
-from bocage.scene.thermal import EPOCH
 from bocage.simulate import Simulation
 from bocage.simulate.climate import BASE, OTHERS, gathered, normal_climate
 from bocage.simulate.signatures import SEASONS

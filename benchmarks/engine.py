@@ -25,7 +25,7 @@ from bocage.mapping.engine import Making
 from bocage.mapping.predict import Forward, infer, read_inputs
 from bocage.mapping.settings import Workers
 from bocage.mapping.work import Task, Worker
-from bocage.mapping.workers import Crew, working
+from bocage.mapping.workers import Crew, Distributed, working
 from bocage.progress import QUIET
 from bocage.recipe import parse
 from bocage.run import open_run
@@ -65,7 +65,7 @@ def _trained(folder: Path) -> tuple[Trained, Scene]:
 def _end_to_end(making: Making, folder: Path) -> dict[str, float]:
     task = making.task
     inputs = [(w, read_inputs(task.trained, task.scene, w)) for w in making.windows]
-    how = Forward(torch.device("cpu"), task.cell)
+    how = Forward(torch.device("cpu"), task.lattice)
 
     def alone(one: Any) -> None:
         torch.set_num_threads(1)
@@ -110,6 +110,7 @@ def _crew(count: int, task: Task) -> Iterator[Crew]:
         ) as cluster,
         working(Workers(scheduler=cluster.scheduler_address, threads=1), task) as crew,
     ):
+        assert isinstance(crew, Distributed)
         crew.client.run(_on_one_core)
         yield crew
 

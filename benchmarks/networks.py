@@ -199,7 +199,8 @@ def _flanders() -> Iterator[tuple[str, Table]]:
     recipe |= {"sources": sources, "split": {"draws": DRAWS}}
     # Stacked series need the same grid: Sentinel-1 is resampled to the 10 m grid instead of its own 20 m.
     stacked = {**recipe, "sources": sources | {"s1": sources["s1"] | {"ratio": {"coarser": 1}}}}
-    for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
+    models: dict[str, Any] = FORESTS | SERIES | PATCHED_SERIES
+    for label, model in models.items():
         yield label, {**(stacked if model.get("strategy") == "early" else recipe), "model": model}
 
 

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import choice, sites
+from benchmarks.choice_sets import SETS
 from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.members import Bench
 from bocage.disk import replacing
@@ -168,7 +169,7 @@ def _model_of(way: str, label: str, seed: int) -> Any:
 
 def _tile(way: str, label: str, seed: int) -> Case:
     """Return all labelled pixels of a tile, classified by a model of the other one."""
-    here, tables = choice.SETS[f"flanders {way}"](), choice.REPORTED[label]
+    here, tables = SETS[f"flanders {way}"](), choice.REPORTED[label]
     samples, every = choice._elsewhere(here.other, tables, label)
     own = choice._elsewhere(here.name, tables, label)[0]
     found = classify(Trained.load(_model_of(way, label, seed)), samples.chips, every, "cpu")

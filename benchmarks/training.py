@@ -13,6 +13,7 @@ import os
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -45,7 +46,7 @@ def run() -> str:
     )
 
 
-def _trained(path: Path, out: Path) -> dict[str, object]:
+def _trained(path: Path, out: Path) -> dict[str, Any]:
     """Train, and return the number of samples, the CPU time, the durations, the load and the peak memory."""
     load, before, started = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     peak = bocage("train", path, "--out", out)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -41,7 +42,7 @@ def run() -> str:
             settings = sensor.Settings(folder, bands=BANDS)
             ours, theirs = [], []
             for _ in range(TURNS):
-                source = open_source("s2", sensor, settings)
+                source: Any = open_source("s2", sensor, settings)
                 files = sorted(
                     {file.path for a in source.acquisitions for file in (*a.files.values(), *a.quality.values())}
                 )

@@ -117,6 +117,16 @@ def test_words_follow_the_name_of_their_benchmark_and_are_checked_first(monkeypa
     assert "Benchmarks: adapt, ambiguous" in capsys.readouterr().out
 
 
+def test_a_benchmark_that_fails_does_not_stop_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(memory, "run", lambda: 1 / 0)
+    monkeypatch.setattr(learning, "run", lambda: "measured")
+    with pytest.raises(SystemExit, match="1 of 2 benchmarks ended with an error: memory"):
+        started.main(["memory", "learning"])
+    shown = capsys.readouterr()
+    assert shown.out == "learning: measured\n"
+    assert "ZeroDivisionError" in shown.err
+
+
 @pytest.mark.parametrize(
     "name",
     [

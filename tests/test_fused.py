@@ -114,6 +114,34 @@ def test_fusion_and_head_of_a_pixel_do_not_depend_on_the_window():
         assert torch.equal(whole[..., y : y + height, x : x + across], logits(y, x, height, across))
 
 
+@pytest.mark.parametrize("context", [0, 2, 4])
+def test_neighbourhoods_of_any_size_agree_with_the_layers_of_pytorch(context, monkeypatch):
+    network = build(patchwork, {"vhr": INPUTS["vhr"]}, 9, patchwork.Config(context=context)).eval()
+    side = (64 - 1) * 3 + network.footprints["vhr"].size, (16 - 1) * 3 + network.footprints["vhr"].size
+    valid = torch.rand(1, 1, *side) > 0.2
+    valid[..., :40, :] = False
+    values = torch.where(valid, torch.randn(1, 1, *side), torch.nan)[:, :, None]
+    batch = {"vhr": SourceTensor(values, valid, torch.zeros(1, 1))}
+    with torch.inference_mode():
+        found = network(batch)
+        monkeypatch.setattr(patchwork, "_worth_lanes", lambda *_: False)
+        expected = network(batch)
+    assert found.shape == (1, 9, 64, 16)
+    assert not torch.equal(found, expected), "the window was not computed in one pass"
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("broken", ["encoders.s2.norm.bias", "encoders.vhr.conv2.bias", "missing.s1", "fuse.1.bias"])
+def test_nan_weights_give_nan(broken):
+    """Training and maps stop at NaN: it must not become a class."""
+    network = _network()
+    batch = _batch(network)
+    batch["s1"].valid[:] = False
+    network.get_parameter(broken).data[0] = torch.nan
+    with torch.inference_mode():
+        assert network(batch).isnan().any(1).float().mean() > 0.8
+
+
 @pytest.mark.parametrize("ratio", [1, 2, 4, 5, 6])
 def test_images_of_all_pixel_sizes_agree_with_the_layers_of_pytorch(ratio, monkeypatch):
     torch.manual_seed(0)

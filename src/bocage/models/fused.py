@@ -65,7 +65,7 @@ def series(values: Tensor, valid: Tensor, reach: int, weights: Sequence[Tensor],
     bands, queries, heads, scale, shift = (array(weight) for weight in weights)
     prepared = (in_eights(bands), in_eights(queries), np.stack([in_eights(head) for head in heads]), scale, shift)
     b, height, width = values.shape[0], *(n - 2 * reach for n in values.shape[-2:])
-    out = torch.empty(b, height, bands.shape[1], width)
+    out = torch.empty(b, height, bands.shape[1], width, dtype=torch.float32)
     for i in range(b):
         _series(array(values[i]), bytes_of(valid[i]), reach, prepared, array(days[i]), out[i].numpy())
     return out.transpose(2, 3)
@@ -89,7 +89,7 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
         array(bias3), array(scale), array(shift),
     )  # fmt: skip
     b, height, width = bands.shape[0], *((n - 4) // ratio for n in bands.shape[-2:])
-    out = torch.empty(b, height, len(bias3), width)
+    out = torch.empty(b, height, len(bias3), width, dtype=torch.float32)
     for i in range(b):
         _image(array(bands[i]), bytes_of(valid[i]), ratio, prepared, out[i].numpy())
     return out.transpose(2, 3)

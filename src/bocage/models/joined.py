@@ -86,7 +86,7 @@ def joined(terms: Sequence[Term], absent: Tensor, layers: Sequence[Tensor], shap
     )  # fmt: skip
     weights = [_weights(term, width) for term in terms]
     start = np.repeat(array(absent), COUNT)
-    out = torch.empty(b, outputs, height, across)
+    out = torch.empty(b, outputs, height, across, dtype=torch.float32)
     for i in range(b):
         planes = [(array(term.vectors[i].transpose(1, 2)), bytes_of(term.seen[i])) for term in terms]
         for y in range(0, height, ROWS):

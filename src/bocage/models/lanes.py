@@ -164,9 +164,11 @@ def _binary(operation: str) -> Any:
 
 
 def _largest(_: Any, a: Any, b: Any) -> Any:
+    """The larger of two values; NaN if the first one is NaN."""
+
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b = arguments
-        return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+        return builder.select(builder.fcmp_ordered("<", a, b), b, a)
 
     return LANES(LANES, LANES), generate
 
@@ -306,8 +308,8 @@ class _Block:
         builder, (out, at, away) = self.builder, self.out
         for (p, j), kept in sums.items():
             total = builder.load(kept)
-            if rectified:
-                total = builder.select(builder.fcmp_ordered(">", total, _same(0)), total, _same(0))
+            if rectified:  # NaN remains, as in PyTorch
+                total = builder.select(builder.fcmp_ordered("<", total, _same(0)), _same(0), total)
             builder.store(total, self._vector(out, self._moved(self._moved(at, away, p), j * COUNT)), align=4)
 
     def _address(self, array: Any, place: Any) -> Any:

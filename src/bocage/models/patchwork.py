@@ -47,6 +47,8 @@ TILE = 256
 """Side, in pixels, of the image tiles that the CPU convolves at a time outside training."""
 NEVER = -1e30
 """Energy of a masked date: its attention is 0."""
+NEAR = 3
+"""Largest neighbourhood, in pixels around a map pixel, of an image that is joined in one pass: PyTorch adds long rows faster."""
 LEAST, WORTH_COMPILING = 16, 1 << 10
 """Columns, and pixels, of the smallest window that is computed in one pass."""
 NO_LANES = (
@@ -388,7 +390,7 @@ class Model(Network):
         context, ratio = self.context[name], self.inputs[name].ratio
         assert isinstance(context, Context)
         missing = self.missing[name] if len(self.missing) else torch.zeros(self.width)
-        if ratio.coarser > 1:
+        if ratio.coarser > 1 or context.reach > NEAR:
             vectors, seen = self._vectors(name, tensor, shape, 0.0)
             return Term(vectors, seen, 0, (), missing)
         weights = [layer.weight.t() for layer in (context.own, context.around) if layer is not None]

@@ -62,7 +62,7 @@ def monthly(values: Tensor, valid: Tensor, month: Tensor) -> Tensor:
     """
     _, channels, height, width = values.shape
     values, valid = (part if part.stride(-1) == 1 else part.contiguous() for part in (values, valid))
-    out = torch.empty(MONTHS * channels, height * width)
+    out = torch.empty(MONTHS * channels, height * width, dtype=torch.float32)
     cube, mask = (_flat(values), values.stride()), (_flat(valid.view(torch.uint8)), valid.stride())
     _monthly(cube, mask, month.numpy(), channels, out.view(-1, height, width).numpy())
     return out
@@ -79,7 +79,7 @@ def nearest(points: Tensor, samples: Tensor) -> Tensor:
     squares = np.full(-(-len(samples) // 8) * 8, FAR, np.float32)
     squares[: len(samples)] = samples.square().sum(1).numpy()
     crossed = in_eights((-2 * samples.t()).contiguous().numpy())
-    out = torch.empty(points.shape[1])
+    out = torch.empty(points.shape[1], dtype=torch.float32)
     _nearest(points.contiguous().numpy(), crossed, squares, out.numpy())
     return out
 
