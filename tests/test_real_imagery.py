@@ -60,6 +60,7 @@ def test_flanders_without_merging_stops(data, tmp_path, capsys):
 
 def test_wake(data, tmp_path, capsys):
     path = quick("wake", tmp_path, **{'name = "multiresolcc"': 'name = "multiresolcc"\npan_filters = [8, 8, 16]\nms_filters = [16, 16, 32]', "epochs = 10": "epochs = 1", "samples_per_epoch = 1200": "samples_per_epoch = 200", "draws = 3": "draws = 2"})  # fmt: skip
+    assert main(["check", str(path)]) == 0
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
     assert "reprojected from EPSG:3358" in capsys.readouterr().err
     scene = open_scene(read_recipe(path))
