@@ -149,12 +149,18 @@ def _piece(
     pixels = read(part)
     if edge is None:
         high, wide = min(width, block.height), min(width, block.width)
-        south = read(Window(block.y + block.height - high, block.x, high, block.width))
-        east = read(Window(block.y, block.x + block.width - wide, block.height, wide))
-        for one in (south, east):
-            one.setflags(write=False)  # several windows read it
-        _EDGES.put(place, _Edge(block, south, east))
+        south = Window(block.y + block.height - high, block.x, high, block.width)
+        east = Window(block.y, block.x + block.width - wide, block.height, wide)
+        _EDGES.put(place, _Edge(block, *(_strip(read, one, part, pixels) for one in (south, east))))
     return part, pixels
+
+
+def _strip(read: _Reader, strip: Window, part: Window, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the pixels of an edge: of a part of the block that was just read, if the edge lies in it, or from the file."""
+    inside = strip.clip_to(part) == strip
+    found = pixels[(slice(None), *strip.within(part))].copy() if inside else read(strip)
+    found.setflags(write=False)  # several windows read it
+    return found
 
 
 def _blocks(dataset: Any, window: Window) -> Iterator[Window]:
