@@ -38,6 +38,7 @@ from bocage.models.lanes import (
     minus,
     normalise,
     over,
+    padded,
     plus,
     rectified,
     room,
@@ -85,7 +86,7 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
     both = torch.zeros(2, filters, project.shape[0])
     both[:, : second.shape[0]] = project.t().reshape(2, second.shape[0], -1)
     prepared = (
-        _taps(first), _padded(bias1), _turned_taps(second), _padded(bias2), in_eights(array(both.flatten(0, 1))),
+        _taps(first), padded(bias1), _turned_taps(second), padded(bias2), in_eights(array(both.flatten(0, 1))),
         array(bias3), array(scale), array(shift),
     )  # fmt: skip
     b, height, width = bands.shape[0], *((n - 4) // ratio for n in bands.shape[-2:])
@@ -132,12 +133,6 @@ def _turned_taps(weight: Tensor) -> NDArray[np.float32]:
     g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
     turned = torch.einsum("ay,oiyx,bx->abio", g, padded, g).float().flatten(0, 1)
     return np.stack([in_eights(array(one)) for one in turned])
-
-
-def _padded(bias: Tensor) -> NDArray[np.float32]:
-    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
-    padded[: len(bias)] = array(bias)
-    return padded
 
 
 TOGETHER = 8 if COUNT == 16 else 4

@@ -11,8 +11,6 @@ does not depend on the window.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.machine import compiled as compiled_with
 from bocage.models import lanes
 from bocage.models.lanes import (
     COUNT,
     any_of,
     array,
     bytes_of,
+    compiled,
     constant,
     everywhere,
     flags,
@@ -36,6 +34,7 @@ from bocage.models.lanes import (
     load,
     normalise,
     over,
+    padded,
     plus,
     rectified,
     room,
@@ -43,7 +42,6 @@ from bocage.models.lanes import (
     where,
 )
 
-compiled = partial(compiled_with, uses=(Path(lanes.__file__),))
 ROWS = 8
 """Rows of map pixels whose sums over the sources are kept at a time."""
 
@@ -82,7 +80,7 @@ def joined(terms: Sequence[Term], absent: Tensor, layers: Sequence[Tensor], shap
     prepared = (
         array(scale), array(shift), in_eights(array(fuse.t())), array(bias),
         in_eights(array(head[0].t())) if head else np.zeros((0, width, 8), np.float32),
-        _padded(head[1]) if head else np.zeros(0, np.float32),
+        padded(head[1]) if head else np.zeros(0, np.float32),
     )  # fmt: skip
     weights = [_weights(term, width) for term in terms]
     start = np.repeat(array(absent), COUNT)
@@ -104,12 +102,6 @@ def joined(terms: Sequence[Term], absent: Tensor, layers: Sequence[Tensor], shap
 def _weights(term: Term, width: int) -> NDArray[np.float32]:
     """Return the weights of a term in eights, those of the mean after those of the own vector."""
     return in_eights(array(torch.cat(list(term.weights)))) if term.weights else np.zeros((0, width, 8), np.float32)
-
-
-def _padded(bias: Tensor) -> NDArray[np.float32]:
-    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
-    padded[: len(bias)] = array(bias)
-    return padded
 
 
 def warm() -> None:

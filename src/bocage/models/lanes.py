@@ -342,6 +342,13 @@ def in_eights(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(padded.reshape(inputs, -1, 8).transpose(1, 0, 2))
 
 
+def padded(bias: Tensor) -> NDArray[np.float32]:
+    """Return a bias with zeros up to a multiple of eight outputs."""
+    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
+    padded[: len(bias)] = array(bias)
+    return padded
+
+
 def array(tensor: Tensor) -> NDArray[np.float32]:
     """Return the values of a tensor, in the order of its axes."""
     return tensor.detach().contiguous().numpy()
