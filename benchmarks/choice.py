@@ -1,11 +1,12 @@
 """Choice of the defaults of patchwork on real data: inner folds choose, outer folds report.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report] [canada ...]
+    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report] [rare] [canada ...]
 
 The units of each set are dealt into three folds (`canada`: its field of regions). "choose": trains every variant on one fold and
 tests it on another, for all six ordered pairs of folds. For outer fold k, only the two pairs without k count. "report": trains
 the defaults before and after the choice, and the tree models, on two folds and tests them on the third, for each seed. `flanders`
-is a transfer between two tiles in both directions; each direction is chosen by the other one.
+is a transfer between two tiles in both directions; each direction is chosen by the other one. "rare": as "report", with the mean
+F-measure of the rare classes also, which have fewer samples than a class has on average (`canada` and `bavaria`).
 
 A variant has, in every set, the rank of its accuracy and the rank of its mean F-measure. The mean rank over sets decides; its
 interval is a bootstrap over sets. An interrupted benchmark resumes, and several processes share the lines.
@@ -27,6 +28,7 @@ from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.parts import CODE, replaced
 from benchmarks.recipes import Table
 from bocage.evaluation import METRICS, ConfusionMatrix
+from bocage.evaluation.metrics import f1, mean_of
 from bocage.recipe import parse
 from bocage.run import open_scene
 from bocage.samples import Draw, Samples, Split
@@ -36,6 +38,9 @@ from bocage.training import Trained, Trainer, classify
 WORK, RESULTS = BUILD / "choice", Results("choice")
 FOLDS, SEEDS = 3, (0, 1, 2)
 METRICS_KEPT = ("overall_accuracy", "f1_macro")
+RARE_METRICS = (*METRICS_KEPT, "rare_f1")
+RARE_SETS = ("canada", "bavaria")
+"""Sets with several rare classes."""
 BEFORE: Table = {
     "model": {"name": "patchwork"},
     "training": {
@@ -83,6 +88,9 @@ MODELS: Mapping[str, Table] = {
     f"{ROOT}, weight decay 0.2": _rooted({"weight_decay": 0.2}),
     f"{ROOT}, mean of 3": _rooted(members=3),
     f"{ROOT}, label smoothing, mean of 3": _rooted({"label_smoothing": 0.1}, members=3),
+    f"{ROOT}, label smoothing, mean of 5": _rooted({"label_smoothing": 0.1}, members=5),
+    f"{ROOT}, label smoothing, shifts of 10 days": _rooted({"label_smoothing": 0.1, "jitter": 10}),
+    f"{ROOT}, label smoothing, shifts of 20 days": _rooted({"label_smoothing": 0.1, "jitter": 20}),
 }
 """Variant → tables of the recipe."""
 PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
@@ -107,6 +115,36 @@ REPORTED: Mapping[str, Table] = {
     "random forest": {"model": {"name": "random_forest"}, "training": {"calibrate": False}},
 }
 TREES = ("LightGBM", "random forest")
+RARE: Mapping[str, Table] = {
+    **{label: REPORTED[label] for label in ("patchwork, before", "patchwork", "patchwork, mean of 3", *TREES)},
+    "patchwork, balanced class weights": {
+        "model": {"name": "patchwork"},
+        "training": {"class_weights": "balanced", "calibrate": False},
+    },
+    "patchwork, logit adjustment": {
+        "model": {"name": "patchwork"},
+        "training": {"class_weights": "none", "loss": "logit-adjusted", "calibrate": False},
+    },
+}
+"""Variants whose F-measure of rare classes is reported."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the benchmark: variants, seeds, ordered pairs of folds or two folds against the third, and scores."""
+
+    models: Mapping[str, Table]
+    seeds: tuple[int, ...]
+    inner: bool
+    metrics: tuple[str, ...] = METRICS_KEPT
+    sets: tuple[str, ...] = tuple(SETS)
+
+
+STAGES: Mapping[str, Stage] = {
+    "choose": Stage(MODELS, (0,), inner=True),
+    "report": Stage(REPORTED, SEEDS, inner=False),
+    "rare": Stage(RARE, SEEDS, inner=False, metrics=RARE_METRICS, sets=RARE_SETS),
+}
 
 
 @dataclass(frozen=True)
@@ -154,12 +192,13 @@ def pairs_of(samples: Samples, seed: int, inner: bool) -> list[Draw]:
     return [_part(samples, train, test, seed) for train, test in chosen]
 
 
-def measured(site: Site, label: str, tables: Table, seed: int, inner: bool) -> dict[str, list[float]]:
+def measured(site: Site, label: str, stage: Stage, seed: int) -> dict[str, list[float]]:
     """Return the scores of a variant on every pair of a set, or in both directions of a transfer."""
+    tables = stage.models[label]
     recipe = parse(site.recipe(tables, label in TREES), site.folder)
-    scene, folder = open_scene(recipe), WORK / slug(f"{site.name} {label} {seed} {inner}")
+    scene, folder = open_scene(recipe), WORK / slug(f"{site.name} {label} {seed} {stage.inner}")
     samples = samples_of(recipe, scene, WORK / slug(f"samples {site.name} {label in TREES}"))
-    found: dict[str, list[float]] = {key: [] for key in METRICS_KEPT}
+    found: dict[str, list[float]] = {key: [] for key in stage.metrics}
     with replaced(CODE.get(PARTS.get(label, ""), {})):
         if site.other:
             every = np.arange(len(samples.label))
@@ -167,7 +206,7 @@ def measured(site: Site, label: str, tables: Table, seed: int, inner: bool) -> d
             trained = Trainer(recipe.choice, scene, fixed).train(0, folder / "0")
             _score(found, trained, *_elsewhere(site.other, tables, label), recipe.choice.training.device)
             return found
-        draws = pairs_of(samples, seed, inner)
+        draws = pairs_of(samples, seed, stage.inner)
         fixed = with_draws(samples, draws, seed)
         for number, draw in enumerate(draws):
             trained = Trainer(recipe.choice, scene, fixed).train(number, folder / str(number))
@@ -193,35 +232,37 @@ def _score(
 ) -> None:
     classes = classify(trained, samples.chips, test, device).argmax(1)
     matrix = ConfusionMatrix.of(samples.label[test], classes, samples.legend.names)
+    rare = rare_classes(samples)
     for key, values in found.items():
-        values.append(float(METRICS.get(key)(matrix)))
+        values.append(mean_of(f1(matrix)[rare]) if key == "rare_f1" else float(METRICS.get(key)(matrix)))
 
 
-WORDS = ("choose", "report", *SETS)
+def rare_classes(samples: Samples) -> NDArray[np.bool_]:
+    """Return which classes of the legend are rare: they have samples, but fewer than a class has on average."""
+    counts = np.bincount(samples.label, minlength=len(samples.legend.names))
+    return (counts > 0) & (counts < counts[counts > 0].mean())
+
+
+WORDS = (*STAGES, *SETS)
 """Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results, of all stages and sets or of those named, and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
-    stages: Mapping[str, tuple[Mapping[str, Table], tuple[int, ...], bool]] = {
-        "choose": (MODELS, (0,), True),
-        "report": (REPORTED, SEEDS, False),
-    }
     names = [name for name in wanted if name in SETS] or list(SETS)
-    for stage in [word for word in wanted if word in stages] or stages:
-        _measure(stage, names, *stages[stage])
+    for word in [word for word in wanted if word in STAGES] or STAGES:
+        _measure(word, [name for name in names if name in STAGES[word].sets])
     return "\n" + markdown(RESULTS.content())
 
 
-def _measure(stage: str, names: Sequence[str], models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
-    lines = {f"{label}, {name}": (label, name) for label in models for name in names}
+def _measure(word: str, names: Sequence[str]) -> None:
+    stage = STAGES[word]
+    lines = {f"{word}, {label}, {name}": (label, name) for label in stage.models for name in names}
     for line in RESULTS.free(lines):
         label, name = lines[line]
-        for seed in seeds:
-            RESULTS.measure(
-                (stage, label, name, seed), partial(measured, SETS[name](), label, models[label], seed, inner)
-            )
+        for seed in stage.seeds:
+            RESULTS.measure((word, label, name, seed), partial(measured, SETS[name](), label, stage, seed))
 
 
 Lines = Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]
@@ -261,16 +302,16 @@ def _chosen(found: Lines) -> str:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return the tables: accuracy / mean F of each variant in each set (and its mean rank), then the report."""
+    """Return the tables: accuracy / mean F of each variant in each set (and its mean rank), the report, and the rare classes."""
     parts = []
-    for stage in ("choose", "report"):
-        lines = found.get(stage, {})
-        ranked = stage == "choose" and len(lines) > 1 and any(all(s in sets for sets in lines.values()) for s in SETS)
+    for word, stage in STAGES.items():
+        lines = found.get(word, {})
+        ranked = word == "choose" and len(lines) > 1 and any(all(s in sets for sets in lines.values()) for s in SETS)
         ranks = mean_ranks(lines) if ranked else {}
-        header = ["", *SETS, *(["mean rank"] if ranks else [])]
+        header = ["", *stage.sets, *(["mean rank"] if ranks else [])]
         rows = []
         for label, sets in lines.items():
-            cells = [_cell(sets.get(name, ())) for name in SETS]
+            cells = [_cell(sets.get(name, ()), stage.metrics) for name in stage.sets]
             rank = [f"{ranks[label][0]:.1f} ± {ranks[label][1]:.1f}"] if label in ranks else [""] * bool(ranks)
             rows.append([label, *cells, *rank])
         parts.append(table(header, rows))
@@ -279,8 +320,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _cell(seeds: Sequence[Mapping[str, list[float]]]) -> str:
-    return " / ".join(spread([float(np.mean(one[key])) for one in seeds]) for key in METRICS_KEPT) if seeds else ""
+def _cell(seeds: Sequence[Mapping[str, list[float]]], metrics: Sequence[str]) -> str:
+    return " / ".join(spread([float(np.mean(one[key])) for one in seeds]) for key in metrics) if seeds else ""
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
     BOCAGE_DATA=/path/to/data python -m benchmarks season
 
-Patchwork (small) on four sets, three folds or two draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
+Patchwork with its defaults on four sets: three folds, repeated with three seeds on the two sets with the widest spread, or two
+draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
 ``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
 The value of ``cutoff`` is chosen on ordered pairs of folds, of which one trains and another tests; the report trains on two folds.
 
-"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws. The calibration error
-is that of the test samples of all folds or draws together; "by chance" is that of a calibrated model on as many independent samples.
+"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws of all seeds. The
+calibration error is that of the test samples of all folds or draws of the first seed together; "by chance" is that of a calibrated model on
+as many independent samples.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,20 +39,21 @@ SPLITS = {"canada": {"fold": "fold"}, "simulated": {"train": 0.5, "draws": 2, "r
 """Splits that are not three random folds; the folds of canada are regions."""
 SHORTER = {"simulated": {"steps": [600, 600]}}
 """Shorter trainings, of all models of a set with many samples."""
-MODEL = {"name": "patchwork", "preset": "small"}
+SEEDS = {"canada": 3, "bavaria": 3}
+"""Number of seeds, of folds and weights, where it is not one; the first one is calibrated."""
+MODEL = {"name": "patchwork"}
 FEW = 5
 """Number of cut-offs for which a model is retrained, evenly spread, the last date included."""
 
 
-def scored(name: str, cutoff: float, asked: Asked) -> SeasonScore:
+def scored(name: str, cutoff: float, asked: Asked, seed: int, calibrate: bool = False) -> SeasonScore:
     """Return the curves of a set, in a folder that is kept between calls."""
     site = SETS[name]()
-    split = SPLITS.get(name, {"folds": 3, "rare": "drop"})
-    training = {"cutoff": cutoff, "calibrate": cutoff > 0} | SHORTER.get(name, {})
+    split = SPLITS.get(name, {"folds": 3, "rare": "drop"}) | {"seed": seed}
+    training = {"cutoff": cutoff, "calibrate": calibrate} | SHORTER.get(name, {})
     tables = {"model": MODEL, "training": training, "split": split}
-    return season(
-        parse(site.recipe(tables, False), site.folder, name), WORK / f"{name}-{cutoff}", asked, overwrite=True
-    )
+    recipe = parse(site.recipe(tables, False), site.folder, name)
+    return season(recipe, WORK / f"{name}-{cutoff}-{seed}", asked, overwrite=True)
 
 
 def numbers(curve: Curve) -> dict[str, Any]:
@@ -92,14 +96,14 @@ def inner(name: str, cutoff: float) -> dict[str, float]:
     return {day: float(np.mean(values)) for day, values in found.items()}
 
 
-def once(name: str, cutoff: float) -> dict[str, Any]:
-    return numbers(scored(name, cutoff, Asked()).once)
+def once(name: str, cutoff: float, seed: int) -> dict[str, Any]:
+    return numbers(scored(name, cutoff, Asked(), seed, calibrate=seed == 0).once)
 
 
-def others(name: str) -> dict[str, Any]:
+def others(name: str, seed: int) -> dict[str, Any]:
     """Return the numbers of the retrained models and of the model of whole seasons, at `FEW` cut-offs."""
-    days = tuple(map(date.fromisoformat, RESULTS.known("sets", name, "once")))
-    found = scored(name, 0.0, Asked(few(days), retrain=True))
+    days = tuple(map(date.fromisoformat, RESULTS.known("sets", name, "once", seed)))
+    found = scored(name, 0.0, Asked(few(days), retrain=True), seed)
     assert found.retrained is not None
     return {"retrained": numbers(found.retrained), "whole season": numbers(found.once)}
 
@@ -121,11 +125,12 @@ def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     for name in CHOOSING if not wanted or "choose" in wanted else ():
         for value in VALUES:
-            RESULTS.measure(("choose", name, str(value)), lambda name=name, value=value: inner(name, value))
+            RESULTS.measure(("choose", name, str(value)), partial(inner, name, value))
     for name in RESULTS.free(wanted or REPORTING):
         if name != "choose":
-            RESULTS.measure(("sets", name, "once"), lambda name=name: once(name, CHOSEN))
-            RESULTS.measure(("sets", name, "others"), lambda name=name: others(name))
+            for seed in range(SEEDS.get(name, 1)):
+                RESULTS.measure(("sets", name, "once", seed), partial(once, name, CHOSEN, seed))
+                RESULTS.measure(("sets", name, "others", seed), partial(others, name, seed))
     return "\n" + markdown(RESULTS.content())
 
 
@@ -141,19 +146,25 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, *(_of_set(name, one) for name, one in found.get("sets", {}).items())])
 
 
+OTHERS = ("retrained", "whole season")
+
+
+def _accuracies(seeds: Sequence[Mapping[str, Any]], day: str) -> list[float]:
+    """Return the accuracy of every draw of every seed at a cut-off; empty if it was not measured there."""
+    return [value for seed in seeds for value in seed.get(day, {}).get("overall_accuracy", ())]
+
+
 def _of_set(name: str, one: Mapping[str, Any]) -> str:
-    rows, other = [], one.get("others", {})
-    errors, chances = [at["together"] for at in one["once"].values()], []
-    for day, at in one["once"].items():
-        cells = [spread(at["overall_accuracy"])]
-        for way in ("retrained", "whole season"):
-            known = other.get(way, {}).get(day)
-            cells.append(spread(known["overall_accuracy"]) if known else "")
-        known = other.get("retrained", {}).get(day)
-        difference = np.subtract(at["overall_accuracy"], known["overall_accuracy"]) if known else []
-        cells.append(spread(difference, "+") if known else "")
-        chances.append(by_chance(float(np.mean(at["confidence"])), sum(at["test"])))
-        rows.append((day, *cells, f"{np.mean(at['confidence']):.3f}", f"{at['together']:.3f}", f"{chances[-1]:.3f}"))
+    rows, chances = [], []
+    for day, first in one["once"][0].items():
+        once = _accuracies(one["once"], day)
+        retrained, whole = (_accuracies([seed[way] for seed in one.get("others", ())], day) for way in OTHERS)
+        difference = np.subtract(once[: len(retrained)], retrained) if retrained else []
+        shown = (spread(once), *(spread(values) if values else "" for values in (retrained, whole)))
+        chances.append(by_chance(float(np.mean(first["confidence"])), sum(first["test"])))
+        cells = (f"{np.mean(first['confidence']):.3f}", f"{first['together']:.3f}", f"{chances[-1]:.3f}")
+        rows.append((day, *shown, spread(difference, "+") if retrained else "", *cells))
+    errors = [at["together"] for at in one["once"][0].values()]
     heads = (
         "until",
         "once",
