@@ -272,7 +272,7 @@ def markdown(data: Data) -> str:
         "p, draws", "p, polygons",
     )  # fmt: skip
     rows = [(line.sources, line.entrant.name, _settings(line), *_cells(line, known)) for line in lines(data)]
-    return "\n".join([f"\n## `{data.name}`, by sources\n", table(header, rows), "\nby model\n", _by_model(data, known)])
+    return "\n".join([f"\n## `{data.name}`, by sources\n", table(header, rows), *_by_model(data, known)])
 
 
 def _settings(line: Line) -> str:
@@ -308,16 +308,19 @@ def _tests(line: Line, known: Mapping[str, Any], theirs: Mapping[str, Mapping[st
     return f"{np.mean(pairs[0]) - np.mean(pairs[1]):+.3f}", p, f"{test['p']:.1g}" if test else ""
 
 
-def _by_model(data: Data, known: Mapping[str, Any]) -> str:
-    """Return the accuracy of each model on each combination of sources: searched settings, and the authors' where none."""
-    best: dict[str, dict[str, str]] = {}
-    for line in lines(data):
-        scores = _scores(line, known)
-        if line.kind == line.entrant.kinds[-1]:
-            text = spread([one["overall_accuracy"] for one in scores.values()]) if scores else ""
-            best.setdefault(line.entrant.name, {})[line.sources] = text
-    rows = [(name, *(cells.get(sources, "") for sources in data.sources)) for name, cells in best.items()]
-    return table(("", *data.sources), rows)
+def _by_model(data: Data, known: Mapping[str, Any]) -> list[str]:
+    """Return the accuracy of each model on each combination of sources: a table for each kind of settings that is measured."""
+    parts = []
+    for kind in KINDS:
+        found: dict[str, dict[str, str]] = {}
+        for line in lines(data):
+            if line.kind == kind and (scores := _scores(line, known)):
+                text = spread([one["overall_accuracy"] for one in scores.values()])
+                found.setdefault(line.entrant.name, {})[line.sources] = text
+        if found:
+            rows = [(name, *(cells.get(sources, "") for sources in data.sources)) for name, cells in found.items()]
+            parts += [f"\nby model, settings: {kind}\n", table(("", *data.sources), rows)]
+    return parts
 
 
 def _check_models(names: Sequence[str]) -> None:
