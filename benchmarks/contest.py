@@ -314,10 +314,10 @@ def _by_model(data: Data, known: Mapping[str, Any]) -> list[str]:
     for kind in KINDS:
         found: dict[str, dict[str, str]] = {}
         for line in lines(data):
-            if line.kind == kind and (scores := _scores(line, known)):
-                text = spread([one["overall_accuracy"] for one in scores.values()])
-                found.setdefault(line.entrant.name, {})[line.sources] = text
-        if found:
+            if line.kind == kind:
+                scores = [one["overall_accuracy"] for one in _scores(line, known).values()]
+                found.setdefault(line.entrant.name, {})[line.sources] = spread(scores) if scores else ""
+        if any(text for cells in found.values() for text in cells.values()):
             rows = [(name, *(cells.get(sources, "") for sources in data.sources)) for name, cells in found.items()]
             parts += [f"\nby model, settings: {kind}\n", table(("", *data.sources), rows)]
     return parts

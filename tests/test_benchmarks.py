@@ -354,6 +354,8 @@ def test_tables_of_the_contest_with_missing_draws(tmp_path, monkeypatch):
     assert f"| S2 | GRU | searched | 2 | 0.675 ± 0.106 | {half} | {half} | 60 | 500 | +0.075 | 0.280 | 0.04 |" in text
     assert "| GRU | 0.675 ± 0.106 | |" in text
     assert "| LSTM | | |" in text
+    assert "by model, settings: searched" in text
+    assert "by model, settings: authors" not in text  # none of its lines is measured
 
 
 def test_mcnemar_of_the_contest_uses_the_draws_of_both_lines(tmp_path, monkeypatch):
