@@ -33,7 +33,9 @@ from bocage.scene import series_of
 from bocage.training import Trainer, at_cutoff, proposed
 
 WORK, RESULTS = BUILD / "season", Results("season")
-CHOOSING, VALUES, CHOSEN = ("rondonia", "bavaria", "canada"), (0.3, 0.5, 0.7), 0.7
+CHOOSING, VALUES, CHOSEN = ("rondonia", "bavaria", "canada", "matogrosso"), (0.3, 0.5, 0.7), 0.7
+TRIED = 3
+"""Number of seeds of the weights with which a value of `cutoff` is chosen."""
 REPORTING = ("canada", "matogrosso", "bavaria", "simulated")
 SPLITS = {"canada": {"fold": "fold"}, "simulated": {"train": 0.5, "draws": 2, "rare": "drop"}}
 """Splits that are not three random folds; the folds of canada are regions."""
@@ -75,20 +77,20 @@ def few(days: Sequence[date]) -> tuple[date, ...]:
     return tuple(days[round(k)] for k in np.linspace(0, len(days) - 1, FEW + 1)[1:])
 
 
-def inner(name: str, cutoff: float) -> dict[str, float]:
+def inner(name: str, cutoff: float, seed: int) -> dict[str, float]:
     """Return the accuracy at `FEW` cut-offs, mean over the ordered pairs of folds: one trains, another tests."""
     site = SETS[name]()
     training = {"cutoff": cutoff, "calibrate": False}
     recipe = parse(site.recipe({"model": MODEL, "training": training}, False), site.folder, name)
     scene, folder = open_scene(recipe), WORK / f"inner-{name}"
     samples = samples_of(recipe, scene, folder / "samples")
-    draws = pairs_of(samples, 0, inner=True)
-    fixed = with_draws(samples, draws, 0)
+    draws = pairs_of(samples, seed, inner=True)
+    fixed = with_draws(samples, draws, seed)
     series = series_of(scene, samples.cuts).values()
     days = few(proposed(np.unique(np.concatenate([cube.source.days for cube in series]))))
     found: dict[str, list[float]] = {str(day): [] for day in days}
     for number, draw in enumerate(draws):
-        trained = Trainer(recipe.choice, scene, fixed).train(number, folder / f"{cutoff}-{number}")
+        trained = Trainer(recipe.choice, scene, fixed).train(number, folder / f"{cutoff}-{seed}-{number}")
         for day in days:
             at = at_cutoff(trained, samples.chips, draw.test, (day - EPOCH).days, "cpu")
             classes = np.where(at.seen, at.probabilities.argmax(1), -1)
@@ -125,7 +127,8 @@ def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     for name in CHOOSING if not wanted or "choose" in wanted else ():
         for value in VALUES:
-            RESULTS.measure(("choose", name, str(value)), partial(inner, name, value))
+            for seed in range(TRIED):
+                RESULTS.measure(("choose", name, str(value), seed), partial(inner, name, value, seed))
     for name in RESULTS.free(wanted or REPORTING):
         if name != "choose":
             for seed in range(SEEDS.get(name, 1)):
@@ -138,11 +141,12 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Return the tables of the choice, and a table for each set."""
     parts = []
     for name, values in found.get("choose", {}).items():
-        rows = [
-            (value, *map("{:.3f}".format, at.values()), f"{np.mean(list(at.values())):.3f}")
-            for value, at in values.items()
-        ]
-        parts.append(f"{name}\n{table(('cutoff', *next(iter(values.values())), 'mean'), rows)}")
+        rows = []
+        for value, seeds in values.items():
+            at = np.array([list(seed.values()) for seed in seeds])
+            rows.append((value, *map("{:.3f}".format, at.mean(0)), spread(list(at.mean(1)))))
+        days = next(iter(values.values()))[0]
+        parts.append(f"{name}\n{table(('cutoff', *days, 'mean of a seed'), rows)}")
     return "\n\n".join([*parts, *(_of_set(name, one) for name, one in found.get("sets", {}).items())])
 
 

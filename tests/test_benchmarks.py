@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from benchmarks import __main__ as started
 from benchmarks import (
+    choice,
     climate,
     contest,
     contest_entrants,
@@ -32,7 +33,9 @@ from benchmarks.measuring import bocage, medians
 from filelock import FileLock
 
 from bocage.layout import RunLayout
+from bocage.legend import LandClass, Legend
 from bocage.recipe import parse, read_recipe
+from bocage.samples import Samples, Split
 from bocage.scene.calendar import Calendar
 from bocage.simulate import LEGEND, Simulation
 from bocage.simulate.recipes import write_recipes
@@ -368,3 +371,10 @@ def test_mcnemar_of_the_contest_uses_the_draws_of_both_lines(tmp_path, monkeypat
             file.parent.mkdir(exist_ok=True)
             np.save(file, np.array([[10, 11, 12, 13], [1, 1, 2, 2], right]))
     assert ours.against(theirs) == {"p": pytest.approx(0.157, abs=1e-3), "pixels": 4, "polygons": 2, "draws": 1}
+
+
+def test_rare_classes_have_samples_but_fewer_than_a_class_has_on_average():
+    label = np.repeat([0, 1, 2], [6, 2, 1]).astype(np.int16)
+    legend = Legend((LandClass(1, "wheat"), LandClass(2, "maize"), LandClass(3, "beet"), LandClass(4, "absent")))
+    rare = choice.rare_classes(Samples(label, label, label, label, label, legend, (), (), {}, Split()))
+    assert rare.tolist() == [False, True, True, False]
