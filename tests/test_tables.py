@@ -134,6 +134,16 @@ def test_a_column_of_validity_has_numbers_or_missing_values(tmp_path: Path, fold
         open_source("s2", table, settings(tmp_path / "text.parquet", valid="ok"))
 
 
+def test_a_fill_value_beyond_32_bits_is_no_data(tmp_path: Path, long: pd.DataFrame) -> None:
+    """R and GDAL write −1.8e308 for missing values; a warning of numpy about it says nothing to the user."""
+    missing = long["sample"] == "p07"
+    long.assign(B04=long.B04.where(~missing, np.finfo(float).min)).to_parquet(tmp_path / "series.parquet")
+    source = open_source("s2", table, settings(tmp_path / "series.parquet"))
+    valid = source.read(source.grid, source.grid.window)[1]
+    assert not valid[:, 7].any()
+    assert valid[:, 8].all()
+
+
 def test_a_wide_table_and_a_csv_file_give_the_same_values(folder: Path, long: pd.DataFrame) -> None:
     expected = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
     long.to_csv(folder / "series.csv", index=False)

@@ -247,7 +247,8 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
         pd.Categorical(frame.id, categories=ids).codes,
         pd.Categorical(frame.time, categories=times).codes,
     )
-    stored[place] = frame[list(settings.bands)].to_numpy(np.float32)
+    with np.errstate(over="ignore"):  # fill values of 64 bits, such as -1.8e308, become infinite, and are no data
+        stored[place] = frame[list(settings.bands)].to_numpy(np.float32)
     seen[place] = frame.valid.to_numpy(bool)
     seen &= (np.abs(stored) < FILL).all(-1)
     if settings.nodata is not None:
