@@ -10,6 +10,7 @@ from bocage.jobs.init import write_recipe
 from bocage.jobs.run import run
 from bocage.recipe import read_recipe
 from bocage.samples.tabular import features_of
+from bocage.sources import open_source, table
 from bocage.sources.column_roles import roles_of
 from bocage.sources.columns import layout_of
 from bocage.sources.unread import unread
@@ -64,7 +65,7 @@ def written(tmp_path, series: pd.DataFrame, labels: pd.DataFrame, name: str = "s
 NO_BANDS = {
     "crop_code": lambda i, k: 115 + i % 3, "class_id": lambda i, k: i % 3, "fold": lambda i, k: i % 2, "lat": lambda i, k: 48 + i / 9,
     "lon": lambda i, k: 11 + i / 7, "doy": lambda i, k: 30 + k, "year": lambda i, k: 2018 + k % 2, "weight": lambda i, k: 1 + k,
-    "row": lambda i, k: 10 * i + k, "elevation": lambda i, k: 300 + i % 5, "SCL": lambda i, k: 4 + k, "cloud": lambda i, k: k % 2,
+    "row": lambda i, k: 10 * i + k, "pixel": lambda i, k: 3 * i + k, "elevation": lambda i, k: 300 + i % 5, "CLDPRB": lambda i, k: 9 * k + i, "cloud": lambda i, k: k % 2,
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_labels_places_times_and_clouds_are_no_bands(tmp_path):
     said = "\n".join(line for line in lines if line.startswith("remark: series.csv"))
     assert all(name in said for name in NO_BANDS)
     assert "one value in each sample are left out of the bands: elevation." in said
-    assert "left out of the bands, and no observation is masked with them: SCL, cloud." in said
+    assert "left out of the bands, and no observation is masked with them: CLDPRB, cloud." in said
     assert all(not check(path).has_errors for path in (out, tmp_path / "mine-forest.toml"))
 
 
@@ -104,11 +105,13 @@ def test_a_table_that_is_its_own_reference_keeps_its_bands_and_no_label(tmp_path
 
 def test_bands_of_clouds_and_constants_of_a_wide_table_are_left_out(tmp_path):
     dates = {
-        f"{name}_{day:%Y%m%d}": [v + i % 2 for i in range(N)] for day in DAYS for name, v in (("SCL", 4), ("slope", 8))
+        f"{name}_{day:%Y%m%d}": [v + i % 2 for i in range(N)]
+        for day in DAYS
+        for name, v in (("cloudy", 4), ("slope", 8))
     }
     lines, out = written(tmp_path, wide(form="{band}_{date}").assign(**dates), fields())
     assert list(read_recipe(out).sources["s2"].settings.bands.values()) == ["B2", "B4", "B8"]
-    assert any("masked with them: SCL" in line for line in lines)
+    assert any("masked with them: cloudy" in line for line in lines)
     assert any("one value in each sample are left out of the bands: slope" in line for line in lines)
 
 
@@ -121,6 +124,36 @@ def test_a_column_of_clear_observations_is_proposed(tmp_path, band):
     lines, out = written(tmp_path, frame, fields())
     assert read_recipe(out).sources["s2"].settings.valid == ("valid" if band else "is_clear")
     assert any("check 'valid'" in line for line in lines)
+    assert not check(out).has_errors
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "clear"),
+    [
+        ("SCL", (4, 8, 9, 5), (4, 5, 6, 7)),
+        ("QA60", (0, 1024, 0, 2048), (0,)),
+        ("cloudy", (0, 1, 0, 0), (0,)),  # by the brightness of the observations
+        ("flag_mask", (1, 0, 1, 1), (1,)),
+        ("cloud", (0, 1, 2, 3), ()),
+        ("SCL", (8, 9, 8, 9), ()),  # no observation would be left
+    ],
+)
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_codes_of_clouds_mask_if_their_meaning_is_known(tmp_path, name, values, clear, form):
+    frame = long(**{name: lambda i, k: values[k]}).assign(B4=lambda t: np.where(t.date == DAYS[1], 6000, t.B4))
+    if form == "wide":
+        frame = frame.pivot(index="id", columns="date", values=["B4", "B8", name])
+        frame = frame.set_axis([f"{band}_{day:%Y%m%d}" for band, day in frame.columns], axis=1).reset_index()
+    lines, out = written(tmp_path, frame, fields())
+    source = read_recipe(out).sources["s2"].settings
+    assert (source.valid, source.clear) == ((name, clear) if clear else ("", ()))
+    said = f"column '{name}' shows the clear" if clear else f"no observation is masked with them: {name}"
+    assert any(said in line for line in lines)
+    assert name not in source.bands.values()
+    opened = open_source("s2", table, source)
+    kept = [value in clear or not clear for value in values]
+    assert opened.seen[:, [k for k in range(4) if kept[k]]].all()
+    assert opened.seen.mean() == np.mean(kept)
     assert not check(out).has_errors
 
 
@@ -316,6 +349,11 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.melt(["id", "date"], var_name="band")
 
 
+def dots() -> pd.DataFrame:
+    """Return a table of two pixels of each field."""
+    return pd.concat([long(pixel=lambda i, k: 2 * i), long(pixel=lambda i, k: 2 * i + 1).assign(B4=400)])
+
+
 @pytest.mark.parametrize(
     ("series", "why"),
     [
@@ -323,6 +361,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
         (long().assign(id=lambda t: "p" + t["id"].astype(str)), "no column has the ids of a field of the reference .id"),
         (long().assign(date=30, year=2018).rename(columns={"date": "doy"}), "two columns, 'year' and 'doy'"),
         (long().assign(date=1518652800).rename(columns={"date": "timestamp"}), "column 'timestamp' is not a date"),
+        (dots(), "Column 'pixel' tells them apart: .* polygon_id"),
         (long().assign(date="05/04/2018"), "column 'date': '05/04/2018' may have the day or the month first"),
         (long().drop(columns="date"), "no column of dates"),
         (comma(long()), "decimal comma.*: B4, B8"),
@@ -334,6 +373,44 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 def test_why_a_table_holds_no_series(tmp_path, series, why):
     with pytest.raises(BocageError, match=why):
         written(tmp_path, series, fields())
+
+
+def test_a_csv_file_with_semicolons_and_decimal_commas(tmp_path):
+    """As spreadsheets of half of Europe write it; the label is beside the series."""
+    series = comma(long(crop_code=lambda i, k: 115 + i % 3)).assign(date=lambda t: t.date.dt.strftime("%d.%m.%Y"))
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    series.to_csv(folder / "all.csv", sep=";", index=False)
+    write_recipe(folder, folder / "all.csv", "", tmp_path / "mine.toml")
+    recipe = read_recipe(tmp_path / "mine.toml")
+    opened = open_source("s2", table, recipe.sources["s2"].settings)
+    assert opened.bands == ("red", "nir")
+    assert opened.stored[0].tolist() == long()[["B4", "B8"]][:4].to_numpy(float).tolist()
+    assert not check(tmp_path / "mine.toml").has_errors
+
+
+@pytest.mark.parametrize("name", ["series.csv", "series.parquet"])
+def test_times_of_google_earth_engine(tmp_path, name):
+    series = long().rename(columns={"date": "system:time_start"})
+    series["system:time_start"] = series["system:time_start"].astype("datetime64[ms]").astype("int64") + 36_000_000
+    _, out = written(tmp_path, series, fields(), name)
+    settings = read_recipe(out).sources["s2"].settings
+    assert settings.date == "system:time_start"
+    assert [time.date() for time in open_source("s2", table, settings).times] == [day.date() for day in DAYS]
+
+
+def test_why_a_table_with_its_labels_holds_no_series(tmp_path):
+    """The ids of its samples are repeated, as they must be: that is not the reason."""
+    series = long(crop_code=lambda i, k: 115 + i % 3, doy=lambda i, k: 31 + 30 * k, year=lambda i, k: 2018)
+    series.drop(columns="date").to_csv(tmp_path / "all.csv", index=False)
+    with pytest.raises(BocageError, match="the dates are in two columns, 'year' and 'doy'"):
+        write_recipe(tmp_path, tmp_path / "all.csv", "", tmp_path / "mine.toml")
+
+
+def test_a_table_instead_of_its_folder(tmp_path):
+    long().to_csv(tmp_path / "my series.csv", index=False)
+    with pytest.raises(BocageError, match=r"of the tables: bocage init \S+ \S+fields.csv\.$"):
+        write_recipe(tmp_path / "my series.csv", tmp_path / "fields.csv", "", tmp_path / "mine.toml")
 
 
 def test_a_reference_without_ids_is_the_reason(tmp_path):

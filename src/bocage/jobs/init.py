@@ -118,7 +118,10 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
         if path.exists():
             raise RecipeError(path, [Problem("", "the file exists; choose another --out")])
     if not images.is_dir():
-        raise BocageError(f"{images} is not a folder. Give the folder of the images.")
+        instead = (
+            f": bocage init {shlex.quote(str(images.parent))} {shlex.quote(str(reference))}" if images.is_file() else ""
+        )
+        raise BocageError(f"{images} is not a folder. Give the folder of the images, or of the tables{instead}.")
     found = look(images, reference if reference.exists() else None)
     found.skipped += unread([path for path in files_below(images) if path.absolute() != reference.absolute()])
     labels = read_labels(reference, label, layer)

@@ -118,10 +118,12 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
 
 def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
     """Return the layout of the table that holds the labels and the series."""
-    never, why = _no_bands(labels, labels.siblings), list[str]()
-    per_date = [layout for layout in tables_in(own, labels.repeated_ids(), [], never) if layout.date]
+    never, repeated = _no_bands(labels, labels.siblings), labels.repeated_ids()
+    why, why_dated = list[str](), list[str]()
+    per_date = [layout for layout in tables_in(own, repeated, why_dated, never) if layout.date]
     layouts = per_date or tables_in(own, labels.ids(), why, never)
-    found.skipped += why if not found.skipped else []  # another file is the one with the series
+    if not found.skipped:  # else another file is the one with the series
+        found.skipped += why_dated if repeated else why
     return layouts
 
 
@@ -411,13 +413,15 @@ def _fill(source: Readable) -> DraftFill | None:
 def _table(name: str, key: str, layout: Layout, labels: Labels, out: Path) -> Candidate:
     given: dict[str, Any] = {"path": layout.path.absolute(), "id": layout.id, "bands": dict(layout.bands[key])}
     columns = {n: c for n, c in (("date", layout.date), ("wide", layout.wide), ("valid", layout.valid)) if c}
-    source = _opened(name, "table", given | columns)
+    clear = {"clear": layout.clear.values} if layout.clear.values else {}
+    source = _opened(name, "table", given | columns | clear)
     assert isinstance(source, TableSource)
     unit = unit_of(_table_values(source), _table_dtype(source), source.times, name)
     remarks, column, ask = _about_ids(name, layout, labels)
     id_line = f'id = "{UNKNOWN}"  # {column}' if column else f'id = "{escaped(layout.id)}"'
     lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", id_line]
     lines += [f'{setting} = "{escaped(text)}"' for setting, text in columns.items()]
+    lines += [f"clear = {list(values)}  # {layout.clear.why}" for values in clear.values()]
     lines += _unit_lines(unit, False)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,11 @@ from bocage.sources.band_names import SENTINEL2 as SENTINEL2_CODES
 from bocage.sources.band_names import numbering, plain_name
 from bocage.sources.base import YEARS
 from bocage.sources.declared import RADAR
+from bocage.sources.quality_layers import rank
 from bocage.sources.sentinel2_l2a import CODES
-from bocage.sources.table import numbers_in, texts
+from bocage.sources.table import in_milliseconds, numbers_in, texts
 from bocage.sources.times import looks_dated, read_times
+from bocage.sources.values import MOST_CODES, NO_CLEAR, Clear, Codes, clear_of
 
 SENTINEL2 = {f"b{code[1:].lstrip('0').lower()}": name for name, code in CODES.items()}
 """Sentinel-2 band number without leading zero → common name."""
@@ -35,8 +37,15 @@ NO_BAND = re.compile(
     r"|folds?|split|subset|partition|train(ing)?|test|validation|set|weights?|wgt|year|jahr|annee|month|mois|monat|day|jour|tag|week"
     r"|doy|day_of_year|dayofyear|julian(_day)?|(unix_?)?time(_?stamp)?|epoch|unnamed_*\d*|(system_)?index|level_0|row|col(umn)?"
     r"|(\w+_)?(id|[og]?fid|gid|uid|objectid|object_id)"
+    r"|(pixel|point|sample|plot|field|parcel|polygon|site|parzelle|schlag|placette|ilot)(_?(nr|no|num(ber)?|key|code|name))?"
 )
-"""Names of columns of places, parts of a split, times and numbers of rows."""
+"""Names of columns of places, parts of a split, times and numbers of rows or samples."""
+VISIBLE = ("red", "green", "blue")
+"""Bands by which clouds are bright."""
+CELLS = 1_000_000
+"""Number of cells of a column of quality that are read to know its values."""
+EPOCH_NAME = re.compile(r"(\w+_)?(time(_?stamp)?|epoch|time_start|millis)")
+"""Names of columns of times since 1970, as ``system:time_start`` of Google Earth Engine."""
 CONSTANT = 0.95
 """Share of the samples within which a column that is no band has one value."""
 NUMERIC = 0.5
@@ -47,7 +56,7 @@ LEFT = {
     "of the bands: {}. Add a measurement among them to 'bands', but never a label",
     "constant": "columns with one value in each sample are left out of the bands: {}. Add those that are measurements, such as "
     "elevation or slope, to 'bands'; a label there would make the accuracy worthless",
-    "valid": "column '{}' shows the clear observations: check 'valid'",
+    "valid": "column '{}' shows the clear observations: check 'valid', and 'clear' if the recipe has it",
     "quality": "columns of clouds or quality are left out of the bands, and no observation is masked with them: {}. To mask "
     "clouds, add a column that is 1 where the observation is clear and 0 elsewhere, and give it as 'valid'",
     "worded": "columns of numbers with words in some cells are left out: {}. Empty these cells and add the columns to 'bands'",
@@ -63,7 +72,9 @@ class Roles:
 
     bands: tuple[str, ...]
     valid: str = ""
-    """Column that is above 0 where the observation is clear."""
+    """Column that shows where the observation is clear."""
+    clear: Clear = NO_CLEAR
+    """Its values there; none if they are those above 0."""
     quality: tuple[str, ...] = ()
     """Other columns of clouds and quality."""
     named: tuple[str, ...] = ()
@@ -131,8 +142,8 @@ def roles_of(groups: dict[str, pd.DataFrame], samples: pd.Series, never: Collect
     never
         Names in lower case of the label, of its siblings and of other fields of the reference.
     """
-    found: dict[str, list[str]] = {f.name: [] for f in dataclasses.fields(Roles) if f.name != "valid"}
-    valid = ""
+    found: dict[str, list[str]] = {f.name: [] for f in dataclasses.fields(Roles) if f.name not in ("valid", "clear")}
+    valid, clear = "", NO_CLEAR
     for name, values in groups.items():
         plain, numbers, words = plain_name(name), numbers_in(values), words_in(values)
         if numbers is None and not words:
@@ -153,7 +164,39 @@ def roles_of(groups: dict[str, pd.DataFrame], samples: pd.Series, never: Collect
             found["constant"].append(name)
         else:
             found["bands"].append(name)
-    return Roles(valid=valid, **{role: tuple(names) for role, names in found.items()})
+    if not valid:
+        valid, clear = _mask(groups, found["quality"], found["bands"])
+        found["quality"] = [name for name in found["quality"] if name != valid]
+    return Roles(valid=valid, clear=clear, **{role: tuple(names) for role, names in found.items()})
+
+
+def _mask(groups: Mapping[str, pd.DataFrame], quality: Sequence[str], bands: Sequence[str]) -> tuple[str, Clear]:
+    """Return the column of quality whose clear values are known, and these; an empty name if there is none."""
+    light = next((numbers_in(groups[band]) for band in bands if named(band)[1] in VISIBLE), None)
+    for name in sorted(quality, key=rank):
+        codes = _codes(numbers_in(groups[name]), light)
+        clear = clear_of(name, codes)
+        if clear.values and codes.share(clear.values):
+            return name, clear
+    return "", NO_CLEAR
+
+
+def _codes(values: pd.DataFrame | None, light: pd.DataFrame | None) -> Codes:
+    """Return the values of a column of quality, and how bright a visible band is there; none if they are no whole numbers."""
+    if values is None:
+        return Codes()
+    cells = pd.DataFrame({"code": values.to_numpy(float).ravel()[:CELLS]})
+    if light is not None and light.shape == values.shape:
+        cells["light"] = light.to_numpy(float).ravel()[:CELLS]
+    cells = cells[cells.code.notna()]
+    if (cells.code % 1 != 0).any():
+        return Codes()
+    shares = {
+        int(str(code)): float(share) for code, share in cells.code.astype(int).value_counts(normalize=True).items()
+    }
+    if "light" not in cells:
+        return Codes(shares)
+    return Codes(shares, {code: float(cells.light[cells.code == code].median()) for code in list(shares)[:MOST_CODES]})
 
 
 def words_in(values: pd.DataFrame) -> str:
@@ -198,6 +241,9 @@ def date_columns(frame: pd.DataFrame, without: Collection[str]) -> tuple[list[st
     """Return the columns of dates of a table, and why one with the form of dates is none; empty if there is no such column."""
     found, why = [], ""
     for column in (str(c) for c in frame.columns if c not in without and not is_band(str(c))):
+        if EPOCH_NAME.fullmatch(plain_name(column)) and in_milliseconds(frame[column]):
+            found.append(column)
+            continue
         written = _written_dates(frame[column])
         try:
             read_times(written)
@@ -237,9 +283,7 @@ def why_undated(columns: Sequence[str]) -> str:
     day = next(
         (plain[name] for name in ("doy", "day_of_year", "dayofyear", "julian_day", "julian") if name in plain), ""
     )
-    epoch = next(
-        (c for name, c in plain.items() if re.fullmatch(r"(\w+_)?(time(_?stamp)?|epoch|time_start|millis)", name)), ""
-    )
+    epoch = next((c for name, c in plain.items() if EPOCH_NAME.fullmatch(name)), "")
     numbered = [c for c in columns if re.fullmatch(r"[A-Za-z].*?[_.\- ]\d{1,3}", c)]
     if year and day:
         return (

@@ -11,6 +11,7 @@ import pandas as pd
 from bocage.errors import SourceError
 from bocage.sources.column_roles import Roles, date_columns, is_band, named, roles_of, why_undated
 from bocage.sources.table import read_table, texts
+from bocage.sources.values import NO_CLEAR, Clear
 from bocage.vectorfile import PARQUET
 
 DATE = (
@@ -77,7 +78,9 @@ class Layout:
     date: str = ""
     wide: str = ""
     valid: str = ""
-    """Column, or text for ``{band}``, that is above 0 where the observation is clear."""
+    """Column, or text for ``{band}``, that shows where the observation is clear."""
+    clear: Clear = NO_CLEAR
+    """Values of `valid` there; none if they are those above 0."""
     remarks: tuple[str, ...] = ()
     """What was left out, and what is uncertain."""
     pair: Pair | None = None
@@ -257,6 +260,7 @@ def _layout(
         date,
         wide,
         roles.valid,
+        roles.clear,
         roles.remarks,
         first,
         tuple(rivals),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
-from bocage.ranges import STORED, Range, check_ranges
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import FILL, Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
@@ -58,6 +58,10 @@ MISSING = (
 """Words for a missing value in a column of numbers, in lower case."""
 FEW = 0.6
 """Share of the dates of a table, 0 to 1, below which a sample has few of them: with the dates of two orbits, it has half."""
+MILLISECONDS = (315_532_800_000, 4_102_444_800_000)
+"""Milliseconds from 1970-01-01 to 1980 and to 2100. Dates as numbers, with hours and minutes, are smaller or larger."""
+COMMA, POINT = (re.compile(rf"(?m)(?:^|[;\t])[ \"]*-?\d+{mark}\d+[ \"]*(?:[;\t\r]|$)") for mark in (",", r"\."))
+"""A cell with a decimal comma, or point, between semicolons or tabulators."""
 SHORTEST = 6
 """Fewest characters of a date in a column name, as in ``202401``."""
 
@@ -83,6 +87,8 @@ class Settings:
     """Days between two numbered columns, with `start`; 0: `{date}` stands for a date."""
     valid: str = ""
     """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
+    clear: Annotated[tuple[int, ...], VALUE] = ()
+    """Values of `valid` where the observation is clear, for example 4, 5, 6 and 7 of SCL; empty: those above 0."""
     scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
     """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
@@ -98,6 +104,8 @@ class Settings:
             raise ValueError("give either 'date' (long table) or 'wide' (pattern of column names)")
         if self.wide and not ("{band}" in self.wide and "{date}" in self.wide):
             raise ValueError("'wide' must contain {band} and {date}, as in \"{band}_{date}\"")
+        if self.clear and not self.valid:
+            raise ValueError("'clear' has values of the column 'valid', which is missing: give it")
         if (self.start is None) != (self.every == 0) or (self.every and not self.wide):
             raise ValueError(
                 "'start' and 'every' give the dates of numbered columns of a wide table: give both, with 'wide'"
@@ -233,12 +241,13 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     """
     frame = read_table(settings.path, {settings.id: str})
     _need(frame, settings.id, settings)
-    frame = (_long if settings.date else _melted)(frame, settings).drop_duplicates()
+    written, frame = frame, (_long if settings.date else _melted)(frame, settings).drop_duplicates()
     twice = frame.duplicated(["id", "time"])
     if twice.any():
-        row = frame[twice].iloc[0]
+        row, several = frame[twice].iloc[0], _told_apart(written, frame, settings)
         raise SourceError(
-            f"{settings.path}: sample {row.id} has two rows for {row.time:%Y-%m-%d} ({int(twice.sum())} such rows). Keep one."
+            f"{settings.path}: sample {row.id} has two rows for {row.time:%Y-%m-%d} ({int(twice.sum())} such rows). "
+            + (several or "Keep one.")
         )
     ids, times = sorted(frame.id.unique()), sorted(frame.time.unique())
     stored = np.full((len(ids), len(times), len(settings.bands)), np.nan, np.float32)
@@ -255,10 +264,26 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
         seen &= (stored != np.float32(settings.nodata)).all(-1)
     decoding = Decoding(settings.scale, settings.offset, settings.nodata, decibel=settings.decibel)
     moments = tuple(pd.Timestamp(t).to_pydatetime() for t in times)
-    columns = repr(replace(settings, path=Path()))
+    columns = repr(replace(settings, path=Path())).replace(", clear=()", "")  # the text of versions without it
     return TableSource(
         name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen, columns=columns
     )
+
+
+def _told_apart(written: pd.DataFrame, rows: pd.DataFrame, settings: Settings) -> str:
+    """Return what to do if a column tells the rows of a sample and date apart, as the pixels of a field; else an empty text."""
+    if settings.wide:
+        return ""
+    values, own = {settings.id, settings.date, settings.valid, *settings.bands.values()}, written.loc[rows.index]
+    for column in (c for c in own.columns if c not in values):
+        of_one = not (own.groupby(column)[settings.id].nunique() > 1).any() and own[column].duplicated().any()
+        if of_one and not pd.DataFrame({"own": own[column], "time": rows.time}).duplicated().any():
+            return (
+                f"Column '{column}' tells them apart: a '{settings.id}' has several. Set id = \"{column}\", and write a "
+                f"reference with a row for each '{column}': its label, and '{settings.id}', which is polygon_id of [reference], "
+                "so that the split keeps them together."
+            )
+    return ""
 
 
 def read_table(path: Path, text: Any = None) -> pd.DataFrame:
@@ -290,9 +315,11 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 def _csv(path: Path, text: Any) -> pd.DataFrame:
     content = read_text(path)
+    separator = separator_of(content)
+    comma = separator != "," and bool(COMMA.search(content)) and not POINT.search(content)
     frame = pd.read_csv(
-        io.StringIO(content), sep=separator_of(content), dtype=text, skipinitialspace=True, keep_default_na=text is not str,
-        na_values=[""],
+        io.StringIO(content), sep=separator, dtype=text, skipinitialspace=True, keep_default_na=text is not str,
+        na_values=[""], decimal="," if comma else ".",
     )  # fmt: skip
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells as an index
         raise ValueError("its rows have more cells than its first line has names. Name every column")
@@ -392,8 +419,16 @@ def _times(values: Any, settings: Settings) -> Any:
         )
     if values.dtype.kind == "M":
         return pd.to_datetime(values, utc=True).dt.tz_localize(None)
+    if in_milliseconds(values):
+        return pd.to_datetime(values.astype("int64"), unit="ms")
     codes, written = pd.factorize(texts(values))
     return _read_times(list(written), settings)[codes]
+
+
+def in_milliseconds(values: Any) -> bool:
+    """Return whether a column has milliseconds since 1970-01-01, of 1980 or later, as Google Earth Engine writes times."""
+    known = values.dropna()
+    return values.dtype.kind in "iuf" and len(known) > 0 and bool(known.between(*MILLISECONDS).all())
 
 
 def _read_times(written: Sequence[str], settings: Settings) -> NDArray[np.datetime64]:
@@ -430,7 +465,7 @@ def numbers_in(frame: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _clear(values: Any, settings: Settings) -> Any:
-    """Return whether each value of the column ``valid`` is above 0; false where there is none.
+    """Return whether each value of the column ``valid`` is one of ``clear``, or without it above 0; false where there is none.
 
     Raises
     ------
@@ -438,11 +473,14 @@ def _clear(values: Any, settings: Settings) -> Any:
         The column holds text.
     """
     try:
-        return pd.to_numeric(values).astype("Float64").fillna(0).gt(0).to_numpy(bool)
+        numbers = pd.to_numeric(values).astype("Float64")
     except (ValueError, TypeError) as error:
         raise SourceError(
             f"{settings.path}, column {values.name}: {error}. A clear sample has a number above 0 or true, the others 0 or false."
         ) from error
+    if not settings.clear:
+        return numbers.fillna(0).gt(0).to_numpy(bool)
+    return numbers.isin(settings.clear).fillna(False).to_numpy(bool)
 
 
 def texts(values: Any) -> Any:

@@ -88,6 +88,10 @@ class Clear:
     why: str = ""
 
 
+NO_CLEAR = Clear()
+"""No clear values are known."""
+
+
 # --- reading
 def stored_values(source: Source) -> dict[str, NDArray[np.float64]]:
     """Return stored valid values of each band, from windows of a few dates, without scale and offset.
