@@ -180,6 +180,12 @@ def shares(*values, light=()):
         ("mask.tif", shares(0, 1), ()),
         ("mask.tif", shares(0, 255, light={0: 6000, 255: 500}), (255,)),
         ("mask.tif", shares(1), ()),
+        # Shadows are masked: clear land is brighter, and no cloud.
+        ("mask.tif", Codes({255: 0.96, 0: 0.04}, {255: 909, 0: 510}), ()),
+        ("mask.tif", Codes({0: 0.6, 1: 0.4}, {0: 0.051, 1: 0.091}), ()),
+        ("S2_cloud_mask.tif", Codes({255: 0.96, 0: 0.04}, {255: 909, 0: 510}), ()),
+        ("S2_cloud_mask.tif", Codes({255: 0.6, 0: 0.4}, {255: 4000, 0: 700}), (0,)),
+        ("pixel_reliability.tif", shares(-1, 0, 1, 3), (0, 1)),
         ("probability_cloud.tif", shares(*range(201)), ()),
         ("quality.tif", Codes(), ()),
     ],
@@ -229,6 +235,10 @@ def test_nodata_that_no_file_declares_is_proposed_and_left_out_of_the_range(tmp_
     values = {"red": np.array([-9999.0] * 50 + [0.25, 0.5, 0.1] * 50)}
     found = unit_of(values, "float32")
     assert (found.nodata, found.scale) == (-9999, 1)
+    for fill in (-3000, -10000, -28672):
+        ndvi = np.array([fill] * 5 + [-200, 3000, 8000] * 50, float)
+        assert unit_of({"ndvi": ndvi}, "int16").nodata == fill
+    assert unit_of({"depth": np.arange(-3000.0, 100)}, "int16").nodata is None, "a value among others"
 
 
 def test_float_reflectance_gets_no_scale_and_linear_radar_is_converted(tmp_path):
@@ -373,14 +383,47 @@ def test_an_earlier_map_is_left_out_and_said(tmp_path):
     codes = np.zeros((1, SIZE, SIZE), np.uint8)
     for k in range(3):
         codes[0, 6 * k : 6 * k + 5] = 10 + k
-    write_raster(tmp_path / "carte_2021.tif", codes)
+    write_raster(tmp_path / "zones_2021.tif", codes)
     lines, out, text = written(tmp_path, parcels(tmp_path))
     assert set(read_recipe(out).sources) == {"s2"}
-    assert any("'carte_2021' is left out: its 3 values give the label of 12 of 12 polygons" in line for line in lines)
-    assert "# Remark: source 'carte_2021' is left out" in text
+    assert any("'zones_2021' is left out: its 3 values give the label of 12 of 12 polygons" in line for line in lines)
+    assert "# Remark: source 'zones_2021' is left out" in text
 
 
-@pytest.mark.parametrize("name", ["OSO_20200101_RASTER_V1-0", "oso_2021-06-30", "carte_2020_12_31"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OSO_2017",
+        "CLC2018",
+        "ESA_WorldCover_10m_2020",
+        "classif_2017",
+        "pred",
+        "L7_result",
+        "ocsol",
+        "RPG_raster",
+        "crop_mask",
+    ],
+)
+def test_an_earlier_map_of_other_classes_is_left_out_by_its_name(tmp_path, name):
+    """A third of its pixels are wrong, so that its values do not give the labels."""
+    series(tmp_path)
+    codes, rng = class_codes(np.uint8), np.random.default_rng(0)
+    write_raster(tmp_path / f"{name}.tif", np.where(rng.random(codes.shape) < 0.35, rng.permuted(codes), codes))
+    lines, out, text = written(tmp_path, parcels(tmp_path))
+    assert set(read_recipe(out).sources) == {"s2"}
+    assert any("4 values are those of a map of classes" in line and name in line for line in lines)
+    assert "quality" not in text
+
+
+@pytest.mark.parametrize("name", ["map_of_heights", "results"])
+def test_a_raster_with_the_name_of_a_map_and_many_values_is_used(tmp_path, name):
+    series(tmp_path)
+    write_raster(tmp_path / f"{name}.tif", noise(0, 3000, 1))
+    _, out, _ = written(tmp_path, parcels(tmp_path))
+    assert len(read_recipe(out).sources) == 2
+
+
+@pytest.mark.parametrize("name", ["OBJ_20200101_RASTER_V1-0", "zones_2021-06-30", "zones_2020_12_31"])
 def test_an_earlier_map_with_a_date_is_left_out(tmp_path, name):
     series(tmp_path)
     codes = np.zeros((1, SIZE, SIZE), np.uint8)
@@ -440,11 +483,11 @@ def test_a_variable_of_classes_is_left_out_and_clouds_do_not_hide_it(tmp_path):
 def test_a_series_of_yearly_maps_is_left_out(tmp_path):
     series(tmp_path)
     shuffled = np.roll(class_codes(np.uint8), 9, 1)
-    write_raster(tmp_path / "landuse_2021-07-01.tif", shuffled)
-    write_raster(tmp_path / "landuse_2022-07-01.tif", class_codes(np.uint8))
+    write_raster(tmp_path / "zones_2021-07-01.tif", shuffled)
+    write_raster(tmp_path / "zones_2022-07-01.tif", class_codes(np.uint8))
     lines, out, _ = written(tmp_path, parcels(tmp_path))
     assert set(read_recipe(out).sources) == {"s2"}
-    assert any("(variable 'landuse') is left out: its 3 values give the label" in line for line in lines)
+    assert any("(variable 'zones') is left out: its 3 values give the label" in line for line in lines)
 
 
 def test_a_band_of_classes_in_the_only_image_is_skipped(tmp_path):

@@ -132,7 +132,8 @@ def test_layers_beside_radar_images_are_left_out(tmp_path: Path, name: str) -> N
         write_raster(tmp_path / f"S1A_IW_{day}_{name}.tif", _ones().astype(np.float32))
     found = look(tmp_path)
     assert all(name not in path for series in found.series.values() for path in series.variables.values())
-    assert len(found.skipped) == 2
+    (skipped,) = found.skipped
+    assert f"_{name}.tif and 1 more: the file name indicates the incidence angle or the layover" in skipped
 
 
 # --- names of bands
@@ -200,6 +201,14 @@ def test_bands_of_quads_of_planet_are_named_without_the_alpha_band(tmp_path: Pat
             dataset.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * 3, ColorInterp.alpha]
     (found,) = look(tmp_path).series.values()
     assert found.bands == ("blue", "green", "red", "nir", "-")
+
+
+def test_a_ratio_of_radar_bands_is_a_remark(tmp_path: Path) -> None:
+    for day in ("20230115", "20230127"):
+        values = np.random.default_rng(0).uniform(0.01, 0.4, (3, 40, 40)).astype(np.float32)
+        write_raster(tmp_path / f"img/S1_{day}.tif", values, descriptions=("VV", "VH", "ratio"))
+    (candidate,) = candidates_of(look(tmp_path), tmp_path, tmp_path / "recipe.toml")
+    assert any("'decibel' converts all bands, and ratio may be no" in remark for remark in candidate.remarks)
 
 
 def test_radar_and_optical_bands_in_one_file_are_a_remark(tmp_path: Path) -> None:
@@ -458,6 +467,16 @@ def test_pieces_of_a_stack_are_merged(tmp_path: Path) -> None:
     assert "{tile}" in found.path
     settings = Settings(path=Path(found.path), bands=found.bands, quality=Path(found.path))
     assert open_source("s2", series, settings).grid.shape == (8, 16)
+
+
+def test_dates_beside_a_stack_that_can_be_read_in_two_ways(tmp_path: Path) -> None:
+    write_raster(tmp_path / "B04.tif", np.random.default_rng(0).integers(300, 4000, (3, 8, 8)).astype(np.uint16))
+    (tmp_path / "dates.txt").write_text("05/03/2018\n01/04/2018\n04/04/2018\n")
+    (remark,) = [remark for remark in look(tmp_path).remarks if "dates.txt" in remark]
+    assert (
+        "B04.tif: the dates of its bands are not read from dates.txt: '05/03/2018' may have the day or the month"
+        in remark
+    )
 
 
 def test_a_stack_of_numbered_images_needs_dates(tmp_path: Path) -> None:

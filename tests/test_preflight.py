@@ -98,6 +98,13 @@ def _cloudy(land: Path) -> None:
         d.write(quality)
 
 
+def _inverted(land: Path) -> None:
+    with rasterio.open(land / "s2/quality.tif", "r+") as d:
+        quality = d.read()
+        quality[:] = np.where(np.arange(quality.size).reshape(quality.shape) % 20 == 0, 4, 9)
+        d.write(quality)
+
+
 def _frame(land: Path) -> gpd.GeoDataFrame:
     return gpd.read_file(land / "reference.gpkg")
 
@@ -208,6 +215,7 @@ DEFECTS = [
     (_unscaled, "error", ("s2.nir", "are outside -0.2 to 1.5, the plausible range of reflectance", "scale (0.0001")),
     (_undeclared, "warning", ("s2.red", "nodata is not declared", "have the value 0", "nodata = 0")),
     (_cloudy, "warning", ("s2", "120 days without a clear date, from 2021-02-11 to 2021-06-11", "Add acquisitions")),
+    (_inverted, "warning", ("s2", "5 % of its pixels on the map are valid", "quality layer")),
     (_invalid, "warning", ("reference", "1 invalid geometry", "Self-intersection", "Repair")),
     (_overlapping, "warning", ("reference", "1 overlap between polygons of different classes", "maize / meadow", "correct the polygons")),
     (_outside, "note", ("reference, maize", "1 polygon: outside the map", "CRS")),

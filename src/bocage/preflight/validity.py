@@ -15,6 +15,8 @@ WHOLE = 0.99
 """Share of pixels, 0 to 1, from which a source has values on the whole map."""
 FEW = 0.9
 """Share of valid pixels, 0 to 1, below which an image without a date is reported."""
+CLOUDED = 0.15
+"""Share of valid pixels, 0 to 1, below which a series is reported: its mask may be inverted. Clouds leave more of a year."""
 
 
 def check_validity(cube: Cube, facts: Facts) -> Iterator[Finding]:
@@ -22,7 +24,7 @@ def check_validity(cube: Cube, facts: Facts) -> Iterator[Finding]:
     note = Note.of("valid_share", share=100 * facts.valid, n=facts.dates)
     if not facts.valid:
         yield Finding.of("error", cube.name, note, "check_validity")
-    elif not cube.source.dated and facts.valid < FEW and not isinstance(cube.source, HistorySource):
+    elif facts.valid < (CLOUDED if cube.source.dated else FEW) and not isinstance(cube.source, HistorySource):
         yield Finding.of("warning", cube.name, note, "check_validity")
     else:
         yield Finding.of("note", cube.name, note)

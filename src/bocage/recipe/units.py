@@ -27,8 +27,14 @@ def unnamed(key: str, source: Source, unit: Unit) -> list[str]:
 
 
 def two_units(key: str, source: Source, unit: Unit) -> list[str]:
-    """Return a remark if a source with radar and optical bands has a scale, which only those of one kind need."""
+    """Return a remark if a source with bands of radar and of another kind has a scale, which only those of one kind need."""
     radar, optical = ([n for n in source.bands if n in kind] for kind in (RADAR, OPTICAL))
+    others = [name for name in source.bands if name not in (*RADAR, *OPTICAL)]
+    if unit.decibel and others and not optical:
+        return [
+            f"source '{key}': 'decibel' converts all bands, and {', '.join(others)} may be no backscatter, as a ratio or an "
+            'index of it. Skip such bands ("-" in bands), or write them to files of their own'
+        ]
     if not (radar and optical) or not (unit.decibel or (unit.scale, unit.offset) != (1.0, 0.0)):
         return []
     return [

@@ -4,6 +4,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from bocage.sources.identifiers import without_identifiers
 from bocage.sources.raster import RasterInfo
 from bocage.sources.series import declared_dates
 from bocage.sources.stacks import numbered, stack_of, with_numbers
-from bocage.sources.times import MONTH_NAMES, MONTHS, OWN_DAY, dates_within, read_times, years_within
+from bocage.sources.times import MONTH_NAMES, MONTHS, OWN_DAY, dates_within, looks_dated, read_times, years_within
 
 DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}-[01]\d-[0-3]\d-(?:[01]\d|2[0-3])[0-5]\d(?![-\d])"
@@ -118,7 +119,8 @@ def with_dates_beside(members: list[Member], files: list[Path], found: Found) ->
     unnamed = [m for m in members if not m.days and m.info.count > 1 and not any(m.info.descriptions)]
     stacks = [m for m in members if not m.days and numbered(m.info.descriptions)[0]]
     folders = {member.path.parent for member in (*unnamed, *stacks)}
-    lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path))}
+    unread = dict[Path, str]()
+    lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path, unread))}
     new = {m.path: with_numbers(m, [x for x in lists.items() if x[0].parent == m.path.parent], found) for m in stacks}
     for member in unnamed:
         near = {path: dates for path, dates in lists.items() if path.parent == member.path.parent}
@@ -129,20 +131,28 @@ def with_dates_beside(members: list[Member], files: list[Path], found: Found) ->
         elif fitting:
             listed = ", ".join(path.name for path in fitting)
             found.remarks.append(f"{member.path}: {listed} give different dates for its bands; choose one in 'dates'")
+        elif why := next((f"{p.name}: {text}" for p, text in unread.items() if p.parent == member.path.parent), ""):
+            found.remarks.append(f"{member.path}: the dates of its bands are not read from {why}")
         elif near:
             listed = ", ".join(f"{path.name} ({len(dates)})" for path, dates in near.items())
             found.remarks.append(f"{member.path}: no file has {member.info.count} dates for its bands; found {listed}")
     return [new.get(member.path, member) for member in members]
 
 
-def _dates_in(path: Path) -> tuple[str, ...]:
-    """Return the dates of a small text file that has a column of dates; none for another file."""
+def _dates_in(path: Path, unread: dict[Path, str]) -> tuple[str, ...]:
+    """Return the dates of a small text file that has a column of dates; none for another file.
+
+    `unread` gets the reason of a file whose texts have the form of dates, which cannot be read.
+    """
     if path.suffix.lower() not in DATES or path.stat().st_size > LARGEST:
         return ()
+    texts: Sequence[str] = ()
     try:
         texts = declared_dates(path)
         read_times(texts)
-    except (SourceError, ValueError, OSError):
+    except (SourceError, ValueError, OSError) as error:
+        if texts and all(map(looks_dated, texts)):
+            unread[path] = str(error)
         return ()
     return tuple(text.strip() for text in texts)
 

@@ -31,6 +31,7 @@ from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.quality_layers import (
     FEW_CODES,
+    LAND_MASK,
     PROBABILITY,
     SNOW,
     codes_in,
@@ -42,8 +43,11 @@ from bocage.sources.quality_layers import (
 from bocage.sources.raster import RasterInfo, inspect
 from bocage.sources.series import QUALITY
 from bocage.sources.stacks import names_of
+from bocage.sources.values import MOST_CODES
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
+REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
+"""File names of reference rasters, which must not be used as imagery."""
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
 ANGLE = re.compile(r"(?i)(?:local_?)?(?:inc(?:idence)?_?)?angle|lia|inc_map")
@@ -52,10 +56,22 @@ RADAR_SIDE = re.compile(
     r"(?i)(?<![a-z])(?:ls_map|inc_map|layover\w*|(?:projected_?)?(?:local_?)?incidence_?angle\w*|(?:sin_)?lia)(?![a-z])"
 )
 """File names of the layers beside radar images that are no backscatter."""
+SIDE_MASK = re.compile(r"_(?:EDG|SAT|PIX|IAB|USI|DTF)_(?:R[12]|X[SX]|ALL)$")
+"""File names of the masks of THEIA products that are neither clouds nor measurements: edges, saturation, pixels of an orbit."""
+MAP = re.compile(
+    r"(?i)(?<![a-z])(?:classif\w*|classes|predict(?:ion|ed)s?|pred|results?|land_?(?:cover|use)\w*|lulc|world_?cover|dynamic_?world"
+    r"|ocs(?:ge|ol)?|occ?_?sol|oso|clc|corine|cdl|crop_?(?:type|map)\w*|eurocrops|rpg|(?:land)?cover_?map|map|carte)(?![a-z])"
+)
+"""File names of maps of land cover, and of registers as rasters."""
+NO_IMAGERY = {
+    REFERENCE: "reference data, which must not be an input of the model",
+    DAY_OF_YEAR: "the day of the year of each pixel, which no sensor reads",
+    RADAR_SIDE: "the incidence angle or the layover of a radar image, which is no backscatter",
+    SIDE_MASK: "a mask of THEIA of edges or saturated pixels, which is neither clouds nor a measurement",
+}
+"""File names of rasters that are no imagery → what they indicate."""
 SCORE = re.compile(r"cs|cs_cdf|cloud_?score(_?plus)?")
 """Names of the bands of Cloud Score+, from 0 to 1."""
-REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
-"""File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
     sentinel2_l2a.MARKER: ("s2", "sentinel2_l2a", ""),
     sentinel2_theia.MARKER: ("s2_theia", "sentinel2_theia", ""),
@@ -77,19 +93,21 @@ def look(folder: Path, labels: Path | None = None) -> Found:
     found = Found()
     files = files_below(folder, lambda run: found.skipped.append(f"{run}: a run or a map of Bocage, not imagery"))
     own, names = _find_products(folder, files, found)
-    rasters = []
+    rasters, skipped = [], defaultdict[str, list[Path]](list)
     for path in (p for p in files if p.suffix.lower() in SUFFIXES and p not in own):
         if labels and path.samefile(labels):
             continue
         try:
             if reason := _no_imagery(path, names) or several_variables(path, inspect(path)):
-                found.skipped.append(f"{path}: {reason}")
+                skipped[reason].append(path)
             elif sensor := _features_of(path, inspect(path)):
                 _add_product(found, sensor, sensor, "")
             else:
                 rasters.append(member_of(folder, path, inspect(path)))
         except BocageError as error:
             found.skipped.append(str(error))
+    for reason, paths in skipped.items():
+        found.skipped.append(f"{paths[0]}{f' and {len(paths) - 1} more' * (len(paths) > 1)}: {reason}")
     groups: dict[str, list[Member]] = defaultdict(list)
     stacks = with_dates_beside(_once(with_loose_dates(folder, rasters, found), found), files, found)
     for member in _with_tiles(folder, with_known_dates(stacks, found)):
@@ -209,15 +227,23 @@ def _no_imagery(path: Path, names: set[str]) -> str:
     """Return why a raster must not become a source; empty if it may."""
     if path.stem in names:
         return "a product in the folder has a file of this name"
-    if REFERENCE.search(path.stem):
-        return "the file name indicates reference data, which must not be an input of the model"
-    if DAY_OF_YEAR.search(path.stem):
-        return "the file name indicates the day of the year of each pixel, which no sensor reads"
-    if RADAR_SIDE.search(path.stem):
-        return "the file name indicates the incidence angle or the layover of a radar image, which is no backscatter"
+    for pattern, what in NO_IMAGERY.items():
+        if pattern.search(path.stem):
+            return f"the file name indicates {what}"
     if inspect(path).paletted and not names_quality(path.stem):
         return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
-    return ""
+    return _why_a_map(path)
+
+
+def _why_a_map(path: Path) -> str:
+    """Return why a raster is a map of classes, by its name and its values; empty if it is none."""
+    info, named = inspect(path), MAP.search(path.stem) or LAND_MASK.search(path.stem)
+    if not named or info.count > 1 or np.dtype(info.dtype).kind not in "iu" or (found := codes_in(path)) > MOST_CODES:
+        return ""
+    return (
+        f"its name ('{named[0]}') and its {found} values are those of a map of classes, and an earlier map must not be an input "
+        "of the model; to use it as history, write a source with the sensor 'history'"
+    )
 
 
 def _find_products(folder: Path, files: list[Path], found: Found) -> tuple[set[Path], set[str]]:

@@ -17,13 +17,18 @@ FEW_CODES = 16
 _APPLIED = r"(?:free|less|mas[kq]u?[eé]+[ds]|removed|filled|corrected)"
 _NONE = r"(?<!de)(?<!no)(?<!non)(?<!sans)(?<!no[-_ ])(?<!non[-_ ])(?<!sans[-_ ])(?<!without[-_ ])"
 NAME = re.compile(
-    r"(?i)(scl|quality|(?<![a-z])(?:qa|qai|mg2|qc|qual|valid|validity|clear|bqa)(?![a-z])|clm|(?<!clo)udm"
+    r"(?i)(scl|quality|pixel_?reliability|(?<![a-z])(?:qa|qai|mg2|qc|qual|valid|validity|clear|bqa)(?![a-z])|clm|(?<!clo)udm"
     rf"|{_NONE}(?<![a-z])nuages?(?![a-z])"
     r"|(?<!un)mask(?!ed)|(?<!de)masq(?!u(?:é|ee))"
     rf"|{_NONE}cloud(?!s?[-_ ]?{_APPLIED})"
     r"|(?:cld|snw|snow)[-_ ]?(?:prb|prob)|^[-_ ]*prob(?:abilit(?:y|é|e)s?|s)?(?![a-z]))"
 )
 """Names of quality layers. Names of imagery without clouds, or with a mask applied, are no such names."""
+LAND_MASK = re.compile(
+    r"(?i)(?:crop(?:land)?s?|agri\w*|cultures?|field|parcel\w*|forest|for[eê]t|tree|urban|b[aâ]ti|building|built\w*|(?<!ice)land|sea|water"
+    r"|eau)[-_ ]?mas[kq]\w*|mas[kq]\w*[-_ ](?:crop(?:land)?s?|agri\w*|cultures?|parcel\w*|forest|urban|water|land)"
+)
+"""Names of masks of a land cover, which show no clouds."""
 PROBABILITY = re.compile(r"(?i)prb|prob")
 """Names of quality layers that are probabilities, in percent or from 0 to 1."""
 SNOW = re.compile(r"(?i)(?:snw|snow|neige)[-_ ]?(?:prb|prob)")
@@ -40,10 +45,10 @@ def rank(name: str) -> int:
 def names_quality(text: str) -> bool:
     """Return whether the name of a file or of a band is that of a quality layer.
 
-    >>> [names_quality(name) for name in ("S2_SCL", "cloud_mask", "S2_cloudfree_mosaic", "S2_masked")]
-    [True, True, False, False]
+    >>> [names_quality(name) for name in ("S2_SCL", "cloud_mask", "S2_cloudfree_mosaic", "S2_masked", "crop_mask")]
+    [True, True, False, False, False]
     """
-    return NAME.search(text) is not None
+    return NAME.search(text) is not None and not LAND_MASK.search(text)
 
 
 def is_quality(path: Path, info: RasterInfo, stem: str) -> bool:

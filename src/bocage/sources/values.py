@@ -28,6 +28,12 @@ MOST_CODES = 200
 """Maximum number of values of a quality layer; a layer with more holds measurements."""
 BRIGHTER = 1.5
 """Ratio of the medians of a visible band from which the pixels of one value are clouds compared with those of another."""
+LESS_USUAL, APART = (-3000.0, -10000.0, -28672.0, -99999.0), 500
+"""Nodata values of MODIS and of other products, and their distance from the next value, without which they may be values."""
+WHITE = 0.18
+"""Reflectance of a visible band from which the median of some pixels is that of clouds; that of cropland is below."""
+MOSTLY = 0.5
+"""Share of the pixels above which a value is no cloud without another reason: shadows make clear land the brighter part, too."""
 PERCENT = (
     "a probability in percent: list the values below a threshold that you choose; for clouds below 40 %: "
     f"[{', '.join(map(str, range(40)))}]"
@@ -239,6 +245,9 @@ def _nodata(pixels: NDArray[np.float64], dtype: str) -> tuple[float | None, NDAr
         held = pixels == value
         if held.any() and not held.all():
             return value, pixels[~held]
+    lowest = pixels.min(initial=0.0)
+    if lowest in LESS_USUAL and (above := pixels[pixels != lowest]).size and above.min() - lowest >= APART:
+        return float(lowest), above
     return None, pixels
 
 
@@ -415,7 +424,7 @@ def _by_values(codes: Codes) -> Iterator[tuple[tuple[int, ...], str]]:
     if len(pair) == 2 and 0 in pair:
         other = max(pair)
         for land, cloud in ((0, other), (other, 0)):
-            if _brighter(cloud, land, codes):
+            if _brighter(cloud, land, codes) and _white(cloud, codes) and codes.share((cloud,)) <= MOSTLY:
                 yield (land,), f"the pixels of {cloud} are as bright as clouds, those of {land} are not"
 
 
@@ -430,8 +439,18 @@ def _brighter(cloud: int, land: int, codes: Codes) -> bool:
     return cloud in light and light.get(land, 0) > 0 and light[cloud] >= BRIGHTER * light[land]
 
 
+def _white(cloud: int, codes: Codes) -> bool:
+    """Return whether the pixels of a value are as bright as clouds, in reflectance, reflectance x 10000 or 8-bit numbers."""
+    light = codes.brightness.get(cloud, 0.0)
+    return light / (1 if light <= 2 else 255 if light <= 255 else 10_000) >= WHITE
+
+
 def _inverted(clear: tuple[int, ...], codes: Codes) -> bool:
-    """Return whether, of the two values of a layer, the pixels of the clear one are the clouds."""
-    values = set(codes.shares) - {255}
+    """Return whether, of the two values of a layer, the pixels of the clear one are the clouds, or those of the other are not."""
+    values = set(codes.shares) if len(codes.shares) == 2 else set(codes.shares) - {255}
     others = values - set(clear)
-    return len(values) == 2 and len(others) == 1 and _brighter(min(values - others), min(others), codes)
+    if len(values) != 2 or len(others) != 1:
+        return False
+    land, cloud = min(values - others), min(others)
+    most = codes.share((cloud,)) > MOSTLY and cloud in codes.brightness and not _white(cloud, codes)
+    return most or _brighter(land, cloud, codes)
