@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from bocage.conformal import Conformal
+from bocage.errors import RecipeError
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Chips, Draw, Labelled, Pixels, Split
 from bocage.samples.make import assembled
-from bocage.training import Trainer, Training, train
+from bocage.training import Trainer, Training, train, twins
 from bocage.training.held_out import HeldOut, calibrated
 from bocage.training.novelty import domain_of
-from conftest import GRU
+from bocage.training.twins import dealt, judged
+from conftest import GRU, S2
 
 LEGEND = Legend((LandClass(1, "a"), LandClass(2, "b")))
 
@@ -38,12 +40,11 @@ def blocked(purposive=None, **split):
 def test_validation_samples_of_a_class_that_was_not_trained_do_not_calibrate():
     samples = blocked()
     held = Draw(np.arange(0, 20, 2), np.arange(20, 40), np.arange(40, 60))
-    trainer = Trainer(None, None, samples)
-    assert samples.label[trainer._judged(held).validation].tolist() == [0] * 10
+    assert samples.label[judged(held, samples.label).validation].tolist() == [0] * 10
     whole = replace(held, train=np.arange(20))
-    assert np.array_equal(trainer._judged(whole).validation, held.validation)
+    assert np.array_equal(judged(whole, samples.label).validation, held.validation)
     task = SimpleNamespace(settings=Training(calibration_folds=1), draw=held)
-    [(draw, what)] = trainer._held_out(task, held)
+    [(draw, what)] = twins._parts(task, held, samples, 0)
     assert (len(draw.validation), what) == (10, "the validation polygons")
 
 
@@ -76,19 +77,19 @@ def test_blocks_are_held_out_whole(folds):
     """No model judges a block in which it was trained; a split by polygons deals polygons."""
     samples = blocked(unit="block")
     draw = samples.draw(0)
-    used, judged = np.sort(np.concatenate([draw.train, draw.validation])), []
-    for _, rest, out in Trainer(None, None, samples)._dealt(used, folds, 0):
+    used, found = np.sort(np.concatenate([draw.train, draw.validation])), []
+    for _, rest, out in dealt(samples, used, folds, 0):
         assert not np.intersect1d(samples.block[rest], samples.block[out]).size
-        judged.extend(out.tolist())
-    assert sorted(judged) == used.tolist(), "every polygon judges once"
-    parts = [out for _, _, out in Trainer(None, None, blocked())._dealt(used, folds, 0)]
+        found.extend(out.tolist())
+    assert sorted(found) == used.tolist(), "every polygon judges once"
+    parts = [out for _, _, out in dealt(blocked(), used, folds, 0)]
     shared = [np.intersect1d(samples.block[out], samples.block[np.setdiff1d(used, out)]).size for out in parts]
     assert all(shared), "polygons of one block are in several parts"
 
 
 def test_purposive_polygons_of_a_block_do_not_train_without_it():
     samples = blocked(purposive=[0, 7, 14, 21, 28, 35], unit="block")
-    for _, rest, out in Trainer(None, None, samples)._dealt(np.arange(60), 4, 0):
+    for _, rest, out in dealt(samples, np.arange(60), 4, 0):
         assert not np.intersect1d(samples.block[rest], samples.block[out]).size
         assert not samples.trains_only[out].any()
 
@@ -153,3 +154,76 @@ def test_the_training_domain_is_the_distance_to_other_places(recipe, tmp_path):
     whole = replace(alone, ground=samples.polygon)
     near, far, polygons = (domain_of(trained, s.chips, everything, 0).far for s in (alone, whole, samples))
     assert float(far) == float(polygons) != float(near)
+
+
+# --- members of a mixture
+
+
+def mixture_of(recipe, tmp_path, **settings):
+    """A run of two networks that are trained on all polygons, and its trainer."""
+    opened = open_run(read_recipe(recipe(f"{GRU}\nmembers = 2", S2.partition("fill =")[0])), tmp_path / "run")
+    return opened, Trainer(
+        opened.recipe.choice.with_training(epochs=2, keep="last", **settings), opened.scene, opened.samples
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"cutoff": 0.7, "calibration_folds": 3}])
+def test_a_mixture_is_calibrated_by_the_mixture_of_twins(recipe, tmp_path, monkeypatch, settings):
+    """The twins of the members lack the same polygons, and are not trained a second time for it."""
+    opened, trainer = mixture_of(recipe, tmp_path, **settings)
+    judges, trainings = [], []
+    fit, calibrate = twins.fit, train.calibrated
+
+    def fitted(task, progress):
+        restored = task.where.checkpoint.exists()
+        trainings.append(restored)
+        return fit(task, progress)
+
+    def seen(trained, chips, parts, settings):
+        judges.append((trained.name, parts))
+        return calibrate(trained, chips, parts, settings)
+
+    monkeypatch.setattr(twins, "fit", fitted)
+    monkeypatch.setattr(train, "calibrated", seen)
+    trained = trainer.train(0, tmp_path / "t")
+    parts = settings.get("calibration_folds", 1)
+    assert trainings == [False] * 2 * parts + [True] * 2 * parts
+    (_, first), (_, second), (name, mixed) = judges
+    assert (name, len(mixed)) == ("mixture", parts)
+    for (one, out), (other, out_of_other), (both, out_of_both) in zip(first, second, mixed, strict=True):
+        assert out.tolist() == out_of_other.tolist() == out_of_both.tolist()
+        for member, twin in zip(both.members, (one, other), strict=True):
+            assert all(torch.equal(twin.state_dict()[key], values) for key, values in member.state_dict().items())
+    assert trained.conformal is not None
+    assert bool(trained.calibration.season) == bool(settings)
+    assert trained.calibration.samples
+    assert not list((tmp_path / "t").rglob("checkpoint*"))
+
+
+def test_a_mixture_with_trees_shares_no_polygons_that_calibrate(recipe, tmp_path):
+    mixed = f'name = "mixture"\n[[model.members]]\n{GRU}\n[[model.members]]\nname = "random_forest"\ntrees = 3'
+    opened = open_run(read_recipe(recipe(mixed)), tmp_path / "run")
+    choice = opened.recipe.choice.with_training(epochs=1, keep="last")
+    trained = Trainer(choice, opened.scene, opened.samples).train(0, tmp_path / "t")
+    assert (trained.calibration.temperature, trained.conformal) == (1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "keep", "refused"),
+    [
+        (f"{GRU}\nmembers = 2", "last", False),
+        (f"{GRU}\nmembers = 2", "validation", False),
+        (f'name = "mixture"\n[[model.members]]\n{GRU}\n[[model.members]]\nname = "tempcnn"', "last", False),
+        (f'name = "mixture"\n[[model.members]]\n{GRU}\n[[model.members]]\nname = "random_forest"', "last", True),
+        (f'name = "mixture"\n[[model.members]]\n{GRU}\n[[model.members]]\nname = "random_forest"', "validation", False),
+    ],
+)
+def test_prediction_sets_of_a_mixture_need_polygons_without_which_all_members_are_trained(recipe, model, keep, refused):
+    path = recipe(model, **{"[map]": "[map]\nsets = 0.9", "epochs = 4": f'epochs = 4\nkeep = "{keep}"'})
+    if not refused:
+        assert read_recipe(path).map.sets == 0.9
+        return
+    with pytest.raises(
+        RecipeError, match="map.sets: .*networks and trees, that train on all polygons hold none out together"
+    ):
+        read_recipe(path)

@@ -515,8 +515,3 @@ def test_reports_name_the_members():
 def test_the_run_records_the_members(opened):
     provenance = opened(TWO).folder.provenance
     assert (provenance.model, provenance.networks) == ("2 × gru", 2)
-
-
-def test_no_calibration_of_the_mean_on_polygons_that_a_member_was_trained_on(opened, tmp_path):
-    trained = trainer_of(opened(TWO), {**BRIEF, "keep": "last"}).train(0, tmp_path / "last")
-    assert trained.calibration == Calibration()

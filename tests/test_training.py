@@ -24,7 +24,18 @@ from bocage.run import open_run
 from bocage.samples import Split
 from bocage.samples.cut import Cut
 from bocage.scene import limited
-from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop, remarks
+from bocage.training import (
+    Normalisation,
+    Trained,
+    Trainer,
+    Training,
+    checkpoint,
+    classify,
+    input_specs,
+    loop,
+    remarks,
+    twins,
+)
 from bocage.training import train as training_room
 from bocage.training.batches import batches
 from bocage.training.budget import budgeted, steps_of
@@ -452,7 +463,8 @@ def test_a_fixed_schedule_trains_on_all_and_is_calibrated_by_a_twin(opened, tmp_
         tasks.append((task, {k: v.clone() for k, v in task.model.state_dict().items()}))
         return fit(task, progress)
 
-    monkeypatch.setattr(training_room, "fit", watched)
+    for room in (training_room, twins):
+        monkeypatch.setattr(room, "fit", watched)
     told, draw = Told(), run.samples.draw(0)
     trainer = Trainer(replace(run.recipe.choice, training=TWICE), run.scene, run.samples)
     trained = trainer.train(0, tmp_path / "both", told)
@@ -494,7 +506,7 @@ def test_a_training_with_a_twin_resumes_wherever_it_was_ended(opened, tmp_path, 
     with monkeypatch.context() as during:
         handle = register_optimizer_step_post_hook(end) if steps else None
         if not steps:
-            during.setattr(training_room, "mean_f1", end)
+            during.setattr(twins, "mean_f1", end)
         with pytest.raises(KeyboardInterrupt):
             trained_on(run, tmp_path / "ended", TWICE)
         if handle:
@@ -523,7 +535,8 @@ def test_a_network_is_calibrated_on_every_polygon_that_may_judge(opened, tmp_pat
         tasks.append(task)
         return fit(task, progress)
 
-    monkeypatch.setattr(training_room, "fit", watched)
+    for room in (training_room, twins):
+        monkeypatch.setattr(room, "fit", watched)
     draw, samples = run.samples.draw(0), run.samples
     everything = np.sort(np.concatenate([draw.train, draw.validation]))
     alone = samples.polygon[everything[0]]  # a field that was proposed by scout trains, and does not judge
@@ -534,12 +547,12 @@ def test_a_network_is_calibrated_on_every_polygon_that_may_judge(opened, tmp_pat
     trained = Trainer(replace(run.recipe.choice, training=settings), run.scene, samples).train(
         0, tmp_path / "x", Told()
     )
-    *twins, last = tasks
-    assert len(twins) == 3
+    *without, last = tasks
+    assert len(without) == 3
     assert np.array_equal(last.draw.train, everything)
-    judged = np.concatenate([twin.draw.validation for twin in twins])
+    judged = np.concatenate([twin.draw.validation for twin in without])
     assert np.array_equal(np.sort(judged), everything[samples.polygon[everything] != alone])
-    for twin in twins:
+    for twin in without:
         assert not np.intersect1d(samples.polygon[twin.draw.train], samples.polygon[twin.draw.validation]).size
         assert (samples.polygon[twin.draw.train] == alone).any()
     assert trained.calibration.polygons == len(np.unique(samples.polygon[judged]))

@@ -62,8 +62,8 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
         reading.add(
             "map.sets", "the sets are calibrated with the confidence; set training.calibrate = true, or remove it"
         )
-    elif choice.config is not None and not all(member.training.stops_early for member in choice.members):
-        why = "a model with members of a fixed schedule holds out no polygons"
+    elif choice.config is not None and not choice.holds_out:
+        why = "members of regions, or networks and trees, that train on all polygons hold none out together"
         reading.add(
             "map.sets", f'{why}; set training.keep = "validation" for each member, train one network, or remove it'
         )

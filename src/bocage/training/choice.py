@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bocage.legend import Legend
-from bocage.models import MODELS, InputSpec
+from bocage.models import MODELS, InputSpec, card_of
 from bocage.models.settings import mixture, regional
 from bocage.scene import Scene, Scenes
 from bocage.training.records import input_specs
@@ -38,6 +38,16 @@ class Choice:
         trainings = self.trainings or (self.training,) * len(self.config.members)
         pairs = zip(self.config.members, trainings, strict=True)
         return tuple(Choice(m.name, m.config, training) for m, training in pairs for _ in range(m.count))
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether polygons that train no member of a mixture, or no twin of a member, calibrate it; true for other models."""
+        members = self.members
+        if all(member.training.stops_early for member in members):
+            return True
+        fitted = any(m.name in list(MODELS) and card_of(MODELS.get(m.name)).fitted for m in members)
+        trainings = {(m.training.stops_early, m.training.calibration_folds, m.training.cutoff) for m in members}
+        return not isinstance(self.config, regional.Config) and not fitted and len(trainings) == 1
 
     @property
     def title(self) -> str:

@@ -1,9 +1,7 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
-import copy
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +16,7 @@ from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Batch, Network, regional
 from bocage.progress import QUIET, Named, Progress
-from bocage.samples import Chips, Draw, Samples, Split, depths
-from bocage.samples.split import deal
+from bocage.samples import Chips, Draw, Samples, depths
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import Augmentation, cut_off, gridded
 from bocage.training.batches import at_a_time, batches, dates_of, make_batch
@@ -29,7 +26,7 @@ from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
 from bocage.training.held_out import calibrated
-from bocage.training.loop import Task, answering, fit, logits_of, mean_f1, validation_of
+from bocage.training.loop import Task, answering, fit, logits_of
 from bocage.training.losses import fit_at_once
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
@@ -38,6 +35,7 @@ from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
 from bocage.training.trained import Temperature, Trained
+from bocage.training.twins import Judges, alike, dealt, judged, remove_twins, twins_of
 from bocage.words import quantity
 
 PARTS = 4
@@ -88,25 +86,19 @@ class Trainer:
         if choice.members:
             return self._ensemble(number, where, progress)
         shutil.rmtree(where.members, ignore_errors=True)  # of a mixture trained here before
-        draw, seed = self._draw(number), _seed(samples, number, self.member)
-        torch.manual_seed(seed)
-        model = choice.build(self.scene, samples.legend)
-        if model.abilities.fitted:
-            draw = self._finest(draw, number, progress)
-        held_out = self.whole_draw(number)
-        self._check_validation(model, held_out, number)
+        task = self._prepared(number, where, progress)
+        draw, seed, model, normalisation = task.draw, task.seed, task.model, task.normalisation
+        self._check_validation(model, self.whole_draw(number), number)
         if not self.member or self.part:
             self._report(draw, number, progress)
-        normalisation = self._scaling(model, draw, progress)
-        task = self._task(model, draw, normalisation, number, where)
-        twins = self._twins(task, held_out, progress)
+        twins = self._twins(task, number, progress)
         self._fit(task, progress)
         records = source_records(self.scene, model.footprints)
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         if settings.calibrate:
-            own = [(trained.model, self._judged(draw).validation)]
+            own = [(trained.model, judged(draw, samples.label).validation)]
             judges = [*(twins or own), *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
         self._report_constant(trained, draw, seed, f"Draw {number + 1}", progress)
@@ -114,8 +106,23 @@ class Trainer:
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
             trained = self._with_certainties(trained, number, where)
         trained.save(where.model.path)
-        _remove_checkpoints(where, len(twins))
+        where.checkpoint.unlink(missing_ok=True)
+        if self.normalisation is None:  # those of a member calibrate the mixture, too
+            remove_twins(where)
         return trained
+
+    def _prepared(self, number: int, where: SplitLayout, progress: Progress) -> Task:
+        """Return the training of a new network on draw `number`, with the samples that it uses."""
+        draw, seed = self._draw(number), _seed(self.samples, number, self.member)
+        torch.manual_seed(seed)
+        model = self.choice.build(self.scene, self.samples.legend)
+        if model.abilities.fitted:
+            draw = self._finest(draw, number, progress)
+        return self._task(model, draw, self._scaling(model, draw, progress), number, where)
+
+    def _twins(self, task: Task, number: int, progress: Progress) -> Judges:
+        """Return the twins of a network, all members of a mixture without the same polygons, and the samples of these."""
+        return twins_of(task, self.whole_draw(number), self.samples, _seed(self.samples, number), progress)
 
     def _scaling(self, model: Network, draw: Draw, progress: Progress) -> Normalisation:
         """Return the scaling of the bands; a network that starts from pretrained weights gets them, and has their scaling."""
@@ -168,21 +175,60 @@ class Trainer:
             if extra not in [where.member(i).path for i in range(len(trainers))]:
                 shutil.rmtree(extra)
         trained = combined(choice, self.scene, samples.legend, members)
-        held_out = all(member.training.stops_early for member in choice.members)
-        if choice.training.calibrate and held_out:
-            validation = [(trained.model, self._judged(draw).validation)]
-            trained = calibrated(trained, samples.chips, validation, choice.training)
-        elif choice.training.calibrate and choice.training.cutoff:
-            progress.say(
-                f"Draw {number + 1}: the members are trained on all polygons, so the confidence is calibrated for whole series "
-                "only. For a confidence before the end of the season, train one network (members = 1)."
-            )
+        if choice.training.calibrate:
+            pairs = list(zip(trainers, members, strict=True))
+            trained = self._calibrated_mixture(trained, pairs, number, where, progress)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
         if choice.training.calibrate:
             trained = self._with_certainties(trained, number, where)
         trained.save(where.model.path)
+        for i in range(len(trainers)):
+            remove_twins(where.member(i))
         return trained
+
+    def _calibrated_mixture(
+        self,
+        trained: Trained,
+        pairs: Sequence[tuple["Trainer", Trained]],
+        number: int,
+        where: SplitLayout,
+        progress: Progress,
+    ) -> Trained:
+        """Return a mixture with its calibration on samples that no member was trained on, or whose twins were not."""
+        if all(member.training.stops_early for member in self.choice.members):
+            judges: Judges = [(trained.model, judged(self._draw(number), self.samples.label).validation)]
+        else:
+            judges = self._mixed_twins(pairs, number, where, progress)
+        if self.choice.training.cutoff and not judges:
+            progress.say(
+                f"Draw {number + 1}: the members are not trained without the same polygons, so the confidence is calibrated for "
+                "whole series only. For a confidence before the end of the season, train members of one kind, or one network."
+            )
+        return calibrated(trained, self.samples.chips, judges, self.choice.training)
+
+    def _mixed_twins(
+        self, pairs: Sequence[tuple["Trainer", Trained]], number: int, where: SplitLayout, progress: Progress
+    ) -> Judges:
+        """Return mixtures of the twins of the members, and the samples that none of them was trained on; none if they share none.
+
+        Parameters
+        ----------
+        pairs
+            Trainer of each member, and the member.
+        """
+        each: list[Judges] = []
+        for i, (trainer, _) in enumerate(pairs):
+            there = where.member(i).twins.exists()  # they are restored, without a new training
+            said = QUIET if there else Named(progress, f"member {i + 1} of {len(pairs)}: ")
+            each.append(trainer._twins(trainer._prepared(number, where.member(i), QUIET), number, said))
+            if not alike(each):
+                return []
+        mixtures = []
+        for parts in zip(*each, strict=True):
+            twins = [replace(member, model=twin) for (_, member), (twin, _) in zip(pairs, parts, strict=True)]
+            mixtures.append((combined(self.choice, self.scene, self.samples.legend, twins).model, parts[0][1]))
+        return mixtures
 
     def _shared_scaling(self, draw: Draw) -> Normalisation:
         """Return the scaling of the bands for all members of a mixture."""
@@ -354,78 +400,6 @@ class Trainer:
         how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded(model.inputs, chips.cuts))
         return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
-    def _twins(self, task: Task, held_out: Draw, progress: Progress) -> list[tuple[Network, NDArray[np.int64]]]:
-        """Return networks trained as in `task`, but without some polygons, and the samples of these polygons.
-
-        They have the same initial weights, seed, scaling and number of epochs. The polygons are the validation part of the draw
-        `held_out`, or with `calibration_folds` each part of all training polygons in turn. Empty if the task holds its validation
-        polygons out itself, if the model has no epochs, or if there is no calibration.
-        """
-        settings = task.settings
-        if settings.stops_early or not settings.calibrate or task.model.abilities.fitted:
-            return []
-        parts = self._held_out(task, held_out)
-        if not any(len(draw.validation) for draw, _ in parts):
-            progress.say(f"{task.title}: there is no validation polygon, so the confidence is not calibrated.")
-            return []
-        found = []
-        for k, (draw, what) in enumerate(parts):
-            where = task.where.twin(k)
-            where.path.mkdir(parents=True, exist_ok=True)
-            title, model = f"{task.title}, without {what}", copy.deepcopy(task.model)
-            twin = replace(task, title=title, model=model, draw=draw, where=where, ends_saved=True)
-            found.append((self._twin(twin, progress), draw.validation))
-        of = "This network calibrates" if len(found) == 1 else "These networks calibrate"
-        progress.say(f"{task.title}: {of} the confidence; the map is made by the network trained on all polygons.")
-        return found
-
-    def _held_out(self, task: Task, held_out: Draw) -> list[tuple[Draw, str]]:
-        """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
-        folds = task.settings.parts_to_calibrate(len(np.unique(self.samples.cluster[task.draw.train])))
-        if folds == 1:
-            return [(self._judged(held_out), "the validation polygons")]
-        dealt = self._dealt(task.draw.train, folds, task.seed)
-        return [
-            (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
-            for k, rest, out in dealt
-        ]
-
-    def _judged(self, draw: Draw) -> Draw:
-        """Return a draw without the validation samples of the classes of which it has no training sample.
-
-        A network gives such a class a probability near 0: these samples would set the temperature and the prediction sets.
-        """
-        label = self.samples.label
-        return replace(draw, validation=draw.validation[np.isin(label[draw.validation], label[draw.train])])
-
-    def _dealt(
-        self, train: NDArray[np.int64], folds: int, seed: int
-    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield the number of each part of the polygons (or blocks), the samples that train without it, and those that judge.
-
-        Coarser classes and purposive polygons train only. A class of one polygon has no model without it, and is not judged.
-        """
-        label, unit = self.samples.label, self.samples.cluster[train]
-        judge = ~self.samples.trains_only[train]
-        fold = np.full(len(train), -1, np.int32)
-        fold[judge] = deal(label[train[judge]], unit[judge], Split(folds=folds, seed=seed))
-        for k in range(folds):
-            rest, out = train[~np.isin(unit, unit[fold == k])], train[fold == k]
-            out = out[np.isin(label[out], label[rest])]
-            if len(out):
-                yield k, rest, out
-
-    def _twin(self, twin: Task, progress: Progress) -> Network:
-        """Train a twin, and report its F-measure on the polygons that it was not trained on."""
-        fit(twin, progress)
-        members, k = validation_of(twin), twin.n_classes
-        made = batches(twin.chips, members, twin.normalisation, at_a_time(twin.chips, PATCHES))
-        device = device_of(twin.settings.device)
-        logits, labels = logits_of(answering(twin.model.to(device).eval(), twin.chips), made, device)
-        matrix = torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
-        progress.say(f"{twin.title}: F1 on these polygons {mean_f1(matrix):.3f}.")
-        return twin.model.cpu()
-
     def _folds(
         self, trained: Trained, draw: Draw, seed: int, progress: Progress
     ) -> Iterator[tuple[Network, NDArray[np.int64]]]:
@@ -435,7 +409,7 @@ class Trainer:
         """
         if not trained.model.abilities.fitted:
             return
-        for k, rest, out in self._dealt(draw.train, PARTS, seed):
+        for k, rest, out in dealt(self.samples, draw.train, PARTS, seed):
             model = self.choice.build(self.scene, self.samples.legend)
             self._fit_at_once(model, rest, trained.normalisation, seed)
             yield model, out
@@ -448,16 +422,6 @@ def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
         return draw
     train, validation, beside = (some[trust[some] > 0] for some in (draw.train, draw.validation, draw.beside))
     return replace(draw, train=train, validation=validation, beside=beside)
-
-
-def _remove_checkpoints(where: SplitLayout, twins: int) -> None:
-    """Remove the checkpoints of a complete training and of its twins, and the folders of twins that are then empty."""
-    where.checkpoint.unlink(missing_ok=True)
-    for k in range(twins):
-        where.twin(k).checkpoint.unlink(missing_ok=True)
-    for empty in (*where.twins.glob("*"), where.twins):
-        with suppress(OSError):  # there is none, or it has a checkpoint of another training
-            empty.rmdir()
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
