@@ -5,17 +5,21 @@
 Patchwork with its defaults on four sets: three folds, repeated with three seeds on the two sets with the widest spread, or two
 draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
 ``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
-The value of ``cutoff`` is chosen on ordered pairs of folds, of which one trains and another tests; the report trains on two folds.
+The value of ``cutoff``, and the lowest temperature of a cut-off, are chosen on ordered pairs of folds, of which one trains and another
+tests; the report trains on two folds.
 
 "Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws of all seeds. The
 calibration error is that of the test samples of all folds or draws of the first seed together; "by chance" is that of a calibrated model on
 as many independent samples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
+from itertools import product
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -30,10 +34,12 @@ from bocage.recipe import parse
 from bocage.reliability import reliability
 from bocage.run import open_scene
 from bocage.scene import series_of
-from bocage.training import Trainer, at_cutoff, proposed
+from bocage.training import Trained, Trainer, at_cutoff, calibration, proposed
 
 WORK, RESULTS = BUILD / "season", Results("season")
 CHOOSING, VALUES, CHOSEN = ("rondonia", "bavaria", "canada", "matogrosso"), (0.3, 0.5, 0.7), 0.7
+LOWEST = {"as fitted": 0.0, "at least 1": 1.0}
+"""Lowest temperature of a cut-off."""
 TRIED = 3
 """Number of seeds of the weights with which a value of `cutoff` is chosen."""
 REPORTING = ("canada", "matogrosso", "bavaria", "simulated")
@@ -77,25 +83,67 @@ def few(days: Sequence[date]) -> tuple[date, ...]:
     return tuple(days[round(k)] for k in np.linspace(0, len(days) - 1, FEW + 1)[1:])
 
 
+class Inner:
+    """Trainings of a set on the ordered pairs of its folds: one trains, another tests."""
+
+    def __init__(self, name: str, cutoff: float, seed: int, calibrate: bool = False) -> None:
+        site = SETS[name]()
+        training = {"cutoff": cutoff, "calibrate": calibrate}
+        recipe = parse(site.recipe({"model": MODEL, "training": training}, False), site.folder, name)
+        scene, self.folder = open_scene(recipe), WORK / f"inner-{name}" / f"{cutoff}-{seed}-{calibrate}"
+        self.samples = samples_of(recipe, scene, WORK / f"inner-{name}" / "samples")
+        self.draws = pairs_of(self.samples, seed, inner=True)
+        self.trainer = Trainer(recipe.choice, scene, with_draws(self.samples, self.draws, seed))
+        series = series_of(scene, self.samples.cuts).values()
+        self.days = proposed(np.unique(np.concatenate([cube.source.days for cube in series])))
+
+    def trained(self) -> Iterator[tuple[Trained, Any]]:
+        """Yield the model of each pair, and its test samples."""
+        for number, draw in enumerate(self.draws):
+            yield self.trainer.train(number, self.folder / str(number)), draw.test
+
+
 def inner(name: str, cutoff: float, seed: int) -> dict[str, float]:
-    """Return the accuracy at `FEW` cut-offs, mean over the ordered pairs of folds: one trains, another tests."""
-    site = SETS[name]()
-    training = {"cutoff": cutoff, "calibrate": False}
-    recipe = parse(site.recipe({"model": MODEL, "training": training}, False), site.folder, name)
-    scene, folder = open_scene(recipe), WORK / f"inner-{name}"
-    samples = samples_of(recipe, scene, folder / "samples")
-    draws = pairs_of(samples, seed, inner=True)
-    fixed = with_draws(samples, draws, seed)
-    series = series_of(scene, samples.cuts).values()
-    days = few(proposed(np.unique(np.concatenate([cube.source.days for cube in series]))))
-    found: dict[str, list[float]] = {str(day): [] for day in days}
-    for number, draw in enumerate(draws):
-        trained = Trainer(recipe.choice, scene, fixed).train(number, folder / f"{cutoff}-{seed}-{number}")
-        for day in days:
-            at = at_cutoff(trained, samples.chips, draw.test, (day - EPOCH).days, "cpu")
+    """Return the accuracy at `FEW` cut-offs, mean over the ordered pairs of folds."""
+    bench = Inner(name, cutoff, seed)
+    found: dict[str, list[float]] = {str(day): [] for day in few(bench.days)}
+    for trained, test in bench.trained():
+        for day, values in found.items():
+            at = at_cutoff(trained, bench.samples.chips, test, (date.fromisoformat(day) - EPOCH).days, "cpu")
             classes = np.where(at.seen, at.probabilities.argmax(1), -1)
-            found[str(day)].append(float((classes == samples.label[draw.test]).mean()))
+            values.append(float((classes == bench.samples.label[test]).mean()))
     return {day: float(np.mean(values)) for day, values in found.items()}
+
+
+def raised(trained: Trained, lowest: float) -> Trained:
+    """Return a model whose temperatures before the end of the season are not below a value."""
+    season = tuple((day, max(lowest, value)) for day, value in trained.calibration.season)
+    return replace(trained, calibration=replace(trained.calibration, season=season))
+
+
+def calibrations(name: str) -> dict[str, dict[str, float]]:
+    """Return calibration error, confidence minus accuracy and cross-entropy, mean over the cut-offs, by lowest temperature.
+
+    The test samples of all pairs of folds are taken together at each cut-off.
+    """
+    bench = Inner(name, CHOSEN, 0, calibrate=True)
+    found: dict[tuple[str, date], list[tuple[Any, Any, Any]]] = {}
+    with mock.patch.object(calibration, "LOWEST", 0.0):
+        models = list(bench.trained())
+    for (model, test), (label, lowest), day in product(models, LOWEST.items(), bench.days):
+        at = at_cutoff(raised(model, lowest), bench.samples.chips, test, (day - EPOCH).days, "cpu")
+        each, labels = at.probabilities[at.seen], at.labels.numpy()[at.seen]
+        own = np.maximum(each[np.arange(len(each)), labels], 1e-9)
+        found.setdefault((label, day), []).append((each.max(1), each.argmax(1) == labels, -np.log(own)))
+    result = {}
+    for label in LOWEST:
+        rows = [[np.concatenate(column) for column in zip(*found[label, day], strict=True)] for day in bench.days]
+        result[label] = {
+            "error": float(np.mean([reliability(sure, right).error for sure, right, _ in rows])),
+            "gap": float(np.mean([sure.mean() - right.mean() for sure, right, _ in rows])),
+            "loss": float(np.mean([loss.mean() for *_, loss in rows])),
+        }
+    return result
 
 
 def once(name: str, cutoff: float, seed: int) -> dict[str, Any]:
@@ -119,7 +167,7 @@ def by_chance(confidence: float, test: int, times: int = 200) -> float:
     return float(np.mean(errors))
 
 
-WORDS = ("choose", *REPORTING)
+WORDS = ("choose", "calibration", *REPORTING)
 """Words of the command line."""
 
 
@@ -129,8 +177,10 @@ def run(wanted: Sequence[str] = ()) -> str:
         for value in VALUES:
             for seed in range(TRIED):
                 RESULTS.measure(("choose", name, str(value), seed), partial(inner, name, value, seed))
+    for name in CHOOSING if not wanted or "calibration" in wanted else ():
+        RESULTS.measure(("calibration", name), partial(calibrations, name))
     for name in RESULTS.free(wanted or REPORTING):
-        if name != "choose":
+        if name in REPORTING:
             for seed in range(SEEDS.get(name, 1)):
                 RESULTS.measure(("sets", name, "once", seed), partial(once, name, CHOSEN, seed))
                 RESULTS.measure(("sets", name, "others", seed), partial(others, name, seed))
@@ -147,6 +197,14 @@ def markdown(found: Mapping[str, Any]) -> str:
             rows.append((value, *map("{:.3f}".format, at.mean(0)), spread(list(at.mean(1)))))
         days = next(iter(values.values()))[0]
         parts.append(f"{name}\n{table(('cutoff', *days, 'mean of a seed'), rows)}")
+    rows = [
+        (name, label, *(f"{one[key]:.3f}" for key in ("error", "gap", "loss")))
+        for name, ways in found.get("calibration", {}).items()
+        for label, one in ways.items()
+    ]
+    if rows:
+        heads = ("set", "temperature of a cut-off", "calibration error", "confidence minus accuracy", "cross-entropy")
+        parts.append(table(heads, rows))
     return "\n\n".join([*parts, *(_of_set(name, one) for name, one in found.get("sets", {}).items())])
 
 

@@ -768,5 +768,6 @@ def test_the_temperature_of_a_cutoff_needs_no_confirmation():
     found = shrunk(logits, labels, np.arange(60))
     assert 1 < found < 5
     assert shrunk(logits[:10], labels[:10], np.arange(10)) < found, "few polygons leave it near 1"
+    assert shrunk(logits / 20, labels, np.arange(60)) == 1, "it does not raise confidences"
     assert shrunk(logits[:9], labels[:9], np.zeros(9)) == 1
     assert calibrate(logits, labels, np.arange(60)).temperature == 1, "60 polygons do not confirm it"

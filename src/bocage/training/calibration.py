@@ -94,6 +94,10 @@ FOLDS = 5
 """Number of folds of the cross-validation, by polygon."""
 
 
+LOWEST = 1.0
+"""Lowest temperature that needs no confirmation."""
+
+
 def calibrate(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> Calibration:
     """Fit the temperature of logits (N, K) of held-out samples with labels (N,), from the polygons (N,).
 
@@ -123,13 +127,14 @@ def calibrate(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> Calibrat
 
 
 def shrunk(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> float:
-    """Return the temperature of :func:`calibrate` without its cross-validation; 1 with fewer than two polygons.
+    """Return the temperature of :func:`calibrate` without its cross-validation, at least 1; 1 with fewer than two polygons.
 
-    For confidences that are known to be too high, such as those before the end of a season (decision 0027).
+    For confidences that are too high rather than too low, such as those before the end of a season: a temperature below 1 would
+    raise them without confirmation, and in regions without training polygons they are too high already (decision 0027).
     """
     units, unit = np.unique(polygon, return_inverse=True)
     losses = _Losses.of(logits, labels, unit)
-    return float(GRID[losses.best(np.ones(len(units), bool))]) if len(units) > 1 else 1.0
+    return max(LOWEST, float(GRID[losses.best(np.ones(len(units), bool))])) if len(units) > 1 else 1.0
 
 
 @dataclass(frozen=True)
